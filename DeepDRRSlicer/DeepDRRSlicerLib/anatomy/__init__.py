@@ -1,0 +1,1 @@
+"""CT, its materials, segmentations and landmarks."""

@@ -1,0 +1,1 @@
+"""The commands of the program `deepdrr-slicer`, one per file."""

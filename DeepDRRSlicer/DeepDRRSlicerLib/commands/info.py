@@ -1,0 +1,53 @@
+"""`deepdrr-slicer info`: what is installed and what ships."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+import DeepDRRSlicerLib
+
+_PACKAGES = ("numpy", "SimpleITK", "numba", "torch", "cuda-core", "pycuda", "ray")
+
+
+def add_parser(commands) -> None:
+    """Registers the command."""
+    command = commands.add_parser("info", help="show versions, backends, devices, detectors and materials")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Prints one line per fact."""
+    from DeepDRRSlicerLib.geometry.device import device_names
+    from DeepDRRSlicerLib.geometry.presets import PRESETS
+    from DeepDRRSlicerLib.physics.detector import detector_names
+    from DeepDRRSlicerLib.physics.materials import material_names
+
+    facts = {
+        "DeepDRRSlicer": DeepDRRSlicerLib.__version__,
+        "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
+        "Packages": ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
+        "Projection": _cpu(),
+        "Devices": ", ".join(device_names()),
+        "Detectors": ", ".join(detector_names()),
+        "Materials": ", ".join(material_names()),
+        "Views": ", ".join(f"{name} ({primary:g}/{secondary:g})" for name, (primary, secondary) in PRESETS.items()),
+    }
+    for name, value in facts.items():
+        print(f"{name + ':':15}{value}")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _cpu() -> str:
+    try:
+        import numba
+    except ImportError:
+        return "none: install numba for the CPU projector"
+    return f"cpu, {numba.config.NUMBA_NUM_THREADS} threads"

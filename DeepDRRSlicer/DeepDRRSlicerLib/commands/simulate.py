@@ -1,0 +1,129 @@
+"""`deepdrr-slicer simulate`: one view of a CT, and its labels, as files."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+from DeepDRRSlicerLib.errors import InputError
+
+_DEFAULT_DEVICE = "mobile_carm"
+_ANGLE_OPTIONS = ("primary_angle", "secondary_angle", "isocenter", "sid", "sod", "size", "pitch")
+
+
+def add_parser(commands) -> None:
+    """Registers the command and its options."""
+    command = commands.add_parser(
+        "simulate",
+        help="simulate one radiograph of a CT",
+        description="Simulates one radiograph of a CT. Writes signal.nrrd and open_field.nrrd (keV per pixel), "
+        "area_density.nrrd (g/cm2 per material), display.png and view.json; with --segmentation or --landmarks also "
+        "masks.seg.nrrd, thickness.nrrd (mm) and landmarks.json.",
+    )
+    add = command.add_argument
+    add("ct", metavar="CT", help="NIfTI, NRRD or MetaImage file, or a folder of DICOM slices")
+    add("-o", "--output", metavar="DIR", required=True, help="folder for the files of the view")
+    add("--series", help="which DICOM series, where the folder holds several: number in the list, or UID")
+    view = command.add_argument_group("view")
+    view.add_argument("--geometry", metavar="FILE", help="JSON with K, R, t or source, detector_center, e_c, e_r; "
+                      "pitch and size; instead of the options below")  # fmt: skip
+    view.add_argument("--primary-angle", type=float, metavar="DEG", help="+ LAO, - RAO (default 0)")
+    view.add_argument("--secondary-angle", type=float, metavar="DEG", help="+ cranial, - caudal (default 0)")
+    view.add_argument("--isocenter", type=float, nargs=3, metavar=("R", "A", "S"), help="mm (default: centre of the CT)")
+    view.add_argument("--sid", type=float, metavar="MM", help="source-image distance (default: the device's)")
+    view.add_argument("--sod", type=float, metavar="MM", help="source-isocentre distance (default: the device's)")
+    view.add_argument("--size", type=int, nargs=2, metavar=("ROWS", "COLS"), help="pixels (default: the detector's)")
+    view.add_argument("--pitch", type=float, metavar="MM", help="pixel pitch (default: the detector's)")
+    machine = command.add_argument_group("machine")
+    machine.add_argument("--device", metavar="NAME|FILE", help="C-arm; its limits hold where it is named "
+                         f"(default: the distances of {_DEFAULT_DEVICE}, without limits)")  # fmt: skip
+    machine.add_argument("--detector", metavar="NAME|FILE", help="detector (default: the device's)")
+    machine.add_argument("--kvp", type=int, metavar="KV", help="tube voltage, 40 to 125 (default: the device's)")
+    machine.add_argument("--mas", type=float, metavar="MAS", help="tube load of the image (default: the device's)")
+    machine.add_argument("--filtration", metavar="LIST", help="total, in mm, as Al:3,Cu:0.1 (default: the device's)")
+    labels = command.add_argument_group("labels")
+    labels.add_argument("--segmentation", metavar="FILE", help="label map or .seg.nrrd; labels only, not the image")
+    labels.add_argument("--landmarks", metavar="FILE", help=".mrk.json, .fcsv, or JSON {name: [R, A, S]}")
+    command.add_argument("--backend", choices=("auto", "cpu"), default="auto", help="projector (default: %(default)s)")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Simulates the view and says what it wrote. Raises InputError."""
+    from DeepDRRSlicerLib.anatomy.ct import read_ct
+    from DeepDRRSlicerLib.anatomy.landmarks import read_landmarks
+    from DeepDRRSlicerLib.anatomy.segmentation import read_segmentation
+    from DeepDRRSlicerLib.dataset.labels import label_landmarks, label_segment
+    from DeepDRRSlicerLib.dataset.view_files import ViewLabels, write_view
+    from DeepDRRSlicerLib.geometry.device import load_device
+    from DeepDRRSlicerLib.physics.detector import load_detector
+    from DeepDRRSlicerLib.simulation.simulator import Simulator
+    from DeepDRRSlicerLib.simulation.views import with_pose
+
+    start = time.perf_counter()
+    device = load_device(options.device or _DEFAULT_DEVICE)
+    detector = load_detector(options.detector or device.detector)
+    technique = _technique(options, device)
+    segments = read_segmentation(options.segmentation) if options.segmentation else []
+    landmarks = read_landmarks(options.landmarks) if options.landmarks else []
+    fixed_beam = _beam_from_file(options)
+    ct = read_ct(options.ct, options.series)
+    pose = None if fixed_beam else _pose(options, device, detector, ct)
+    beam = fixed_beam or pose.beam()
+
+    radiograph = Simulator(ct, backend=options.backend).simulate(beam, technique, detector)
+    if pose:
+        radiograph = with_pose(radiograph, pose, device)
+    labels = None
+    if options.segmentation or options.landmarks:
+        labels = ViewLabels([label_segment(s, beam) for s in segments], label_landmarks(landmarks, beam))
+    for path in write_view(options.output, radiograph, labels):
+        print(path)
+    if radiograph.border.any():
+        print(f"Note: in {radiograph.border_fraction:.0%} of the image the CT ends inside the body; see masks.seg.nrrd "
+              "or border_fraction in view.json.")  # fmt: skip
+    print(f"Done in {time.perf_counter() - start:.1f} s.")
+
+
+def _technique(options, device):
+    from DeepDRRSlicerLib.simulation.technique import Technique, check_limits, parse_filtration
+
+    technique = Technique(
+        kvp=int(device.tube_voltage.default) if options.kvp is None else options.kvp,
+        mas=device.tube_load.default if options.mas is None else options.mas,
+        filtration=device.filtration if options.filtration is None else parse_filtration(options.filtration),
+    )
+    if options.device:
+        check_limits(technique, device)
+    return technique
+
+
+def _beam_from_file(options):
+    if not options.geometry:
+        return None
+    given = [f"--{name.replace('_', '-')}" for name in _ANGLE_OPTIONS if getattr(options, name) is not None]
+    if given:
+        raise InputError(f"--geometry says the whole view; leave out {', '.join(given)}.")
+    from DeepDRRSlicerLib.geometry.files import read_beam
+
+    return read_beam(options.geometry)
+
+
+def _pose(options, device, detector, ct):
+    from DeepDRRSlicerLib.geometry.carm import CArmPose
+    from DeepDRRSlicerLib.geometry.device import check_reach
+
+    size, pitch = detector.pixel_grid()
+    pitch = pitch if options.pitch is None else options.pitch
+    pose = CArmPose(
+        primary_angle=options.primary_angle or 0.0,
+        secondary_angle=options.secondary_angle or 0.0,
+        isocenter=tuple(options.isocenter or ct.center_ras),
+        sid=device.source_image_distance.default if options.sid is None else options.sid,
+        sod=device.source_isocenter_distance if options.sod is None else options.sod,
+        size=tuple(options.size or size),
+        pitch=(pitch, pitch),
+    )
+    if options.device:
+        check_reach(pose, device)
+    return pose

@@ -1,0 +1,1 @@
+"""Labels and files of simulated views."""

@@ -1,0 +1,112 @@
+"""The files of one view. They appear all together, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from DeepDRRSlicerLib.anatomy.image_io import place_image
+from DeepDRRSlicerLib.anatomy.seg_nrrd import write_seg_nrrd
+from DeepDRRSlicerLib.dataset.labels import LandmarkLabel, SegmentLabel
+from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.simulation.display import CHEST, Window, display_image
+from DeepDRRSlicerLib.simulation.radiograph import Radiograph
+
+BORDER_SEGMENT = "outside the CT"
+
+
+@dataclass(frozen=True, eq=False)
+class ViewLabels:
+    """What is known of one view beside its image."""
+
+    segments: Sequence[SegmentLabel] = ()
+    landmarks: Sequence[LandmarkLabel] = ()
+
+
+def write_view(
+    folder: str | Path, radiograph: Radiograph, labels: ViewLabels | None = None, window: Window = CHEST
+) -> list[Path]:
+    """Writes signal, open_field, area_density (.nrrd), display.png and view.json; labels add their files.
+
+    Returns the files. Raises InputError where the folder cannot be written; earlier files of a view then stay.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".view-", dir=folder) as part:
+            _write_into(Path(part), radiograph, labels, window)
+            names = sorted(os.listdir(part))
+            for name in names:
+                os.replace(Path(part) / name, folder / name)
+    except OSError as error:
+        raise InputError(f"Cannot write to {folder}: {error.strerror or error}.") from error
+    return [folder / name for name in names]
+
+
+def _write_into(folder: Path, radiograph: Radiograph, labels: ViewLabels | None, window: Window) -> None:
+    placed = radiograph.beam.image_to_ras()
+    materials = {"materials": json.dumps(radiograph.materials), "unit": "g/cm2"}
+    _write_nrrd(folder / "signal.nrrd", radiograph.signal, placed, {"unit": "keV per pixel"})
+    _write_nrrd(folder / "open_field.nrrd", radiograph.open_field, placed, {"unit": "keV per pixel"})
+    _write_nrrd(folder / "area_density.nrrd", np.moveaxis(radiograph.area_density, 0, -1), placed, materials)
+    _write_png(folder / "display.png", display_image(radiograph, window))
+    metadata = radiograph.metadata | {
+        "settings_hash": radiograph.settings_hash,
+        "display": {"quantity": "-ln(signal / open_field)", "black": window.low, "white": window.high},
+    }
+    if labels is not None:
+        metadata["segments"] = _write_segments(folder, radiograph, labels.segments, placed)
+        _write_json(folder / "landmarks.json", {"frame": "RAS, mm", "landmarks": [asdict(x) for x in labels.landmarks]})
+    _write_json(folder / "view.json", metadata)
+
+
+def _write_segments(folder: Path, radiograph: Radiograph, segments: Sequence[SegmentLabel], placed) -> list[dict]:
+    names = [*(segment.name for segment in segments), BORDER_SEGMENT]
+    masks = np.stack([*(segment.mask for segment in segments), radiograph.border])
+    colors = [*(segment.color for segment in segments), (0.9, 0.1, 0.1)]
+    write_seg_nrrd(folder / "masks.seg.nrrd", names, masks, placed, colors)
+    if segments:
+        thickness = np.stack([segment.thickness for segment in segments], axis=-1)
+        header = {"segments": json.dumps(names[:-1]), "unit": "mm"}
+        _write_nrrd(folder / "thickness.nrrd", thickness, placed, header)
+    return [
+        {
+            "name": segment.name,
+            "box": segment.box,
+            "pixels": int(segment.mask.sum()),
+            "largest_thickness_mm": float(segment.thickness.max()),
+        }
+        for segment in segments
+    ]
+
+
+def _write_nrrd(path: Path, image: np.ndarray, image_to_ras: np.ndarray, header: dict[str, str]) -> None:
+    """(rows, columns) or (rows, columns, components) float32 as one slice in space."""
+    import SimpleITK as sitk
+
+    result = sitk.GetImageFromArray(np.ascontiguousarray(image[None], dtype=np.float32), isVector=image.ndim == 3)
+    place_image(result, image_to_ras)
+    for key, value in header.items():
+        result.SetMetaData(key, value)
+    sitk.WriteImage(result, str(path), useCompression=True)
+
+
+def _write_png(path: Path, grey: np.ndarray) -> None:
+    import SimpleITK as sitk
+
+    sitk.WriteImage(sitk.GetImageFromArray(grey), str(path))
+
+
+def _write_json(path: Path, data: dict) -> None:
+    path.write_text(json.dumps(data, indent=1, default=_plain), encoding="utf-8")
+
+
+def _plain(value):
+    """numpy numbers and arrays, which json does not know."""
+    return value.tolist()

@@ -1,0 +1,1 @@
+"""Frames, the cone-beam camera and C-arm kinematics."""

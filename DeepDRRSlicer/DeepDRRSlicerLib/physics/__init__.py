@@ -1,0 +1,1 @@
+"""Spectra, materials, detector and the polychromatic primary."""

@@ -1,0 +1,1 @@
+"""Area densities of a material volume seen by a cone beam."""

@@ -1,0 +1,1 @@
+"""From a patient, a view and a technique to a radiograph."""

@@ -1,0 +1,29 @@
+"""From a radiograph to grey values: logarithmic, bone white, a fixed window that is stated and never adapts.
+
+A window that followed each frame's extremes would make a sequence flicker and let metal rescale the anatomy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from DeepDRRSlicerLib.simulation.radiograph import Radiograph
+
+
+@dataclass(frozen=True)
+class Window:
+    """The log attenuation, -ln(signal/open field), that is drawn black (low) and white (high)."""
+
+    low: float
+    high: float
+
+
+CHEST = Window(1.5, 7.2)
+
+
+def display_image(radiograph: Radiograph, window: Window = CHEST) -> np.ndarray:
+    """(rows, columns) uint8."""
+    grey = (radiograph.log_attenuation - window.low) / (window.high - window.low)
+    return np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)

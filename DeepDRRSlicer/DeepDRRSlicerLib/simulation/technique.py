@@ -1,0 +1,54 @@
+"""How one picture is taken: tube voltage, tube load and filtration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.geometry.device import Device
+from DeepDRRSlicerLib.physics.materials import material_name
+
+
+@dataclass(frozen=True)
+class Technique:
+    """kvp: tube voltage in kV. mas: tube load of this image in mAs. filtration: total, mm by material.
+
+    Raises InputError for a tube load that is not above 0. The spectrum checks voltage and filtration.
+    """
+
+    kvp: int = 80
+    mas: float = 1.0
+    filtration: Mapping[str, float] = field(default_factory=lambda: {"aluminium": 3.0})
+
+    def __post_init__(self):
+        if not 0 < self.mas < float("inf"):
+            raise InputError(f"The tube load must be greater than 0 mAs, not {self.mas:g} mAs.")
+
+
+def check_limits(technique: Technique, device: Device) -> None:
+    """Raises InputError where the device's generator cannot do what the technique asks."""
+    for value, limits, what, unit in (
+        (technique.kvp, device.tube_voltage.limits, "tube voltage", "kV"),
+        (technique.mas, device.tube_load.limits, "tube load", "mAs"),
+    ):
+        if not limits[0] <= value <= limits[1]:
+            raise InputError(
+                f"The {what} of {value:g} {unit} lies outside the {limits[0]:g} to {limits[1]:g} {unit} of {device.name}."
+            )
+
+
+def parse_filtration(text: str) -> dict[str, float]:
+    """`Al:3,Cu:0.1` as {"aluminium": 3.0, "copper": 0.1} in mm. Raises InputError naming the part that is wrong."""
+    layers: dict[str, float] = {}
+    for part in filter(None, (p.strip() for p in text.split(","))):
+        name, _, thickness = part.partition(":")
+        try:
+            layers[material_name(name.strip())] = float(thickness)
+        except InputError:
+            raise
+        except ValueError:
+            raise InputError(
+                f"Cannot read the filter {part!r}; write material:mm, for instance Al:3 or Al:3,Cu:0.1."
+            ) from None
+    return layers

@@ -1,0 +1,85 @@
+"""One persistent thread that does the newest job and lets go of older ones."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from DeepDRRSlicerLib.projection.projector import Stopped
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: its ticket, and the result or the exception that it ended with."""
+
+    ticket: int
+    result: Any = None
+    error: Exception | None = None
+
+
+class LatestWorker:
+    """Runs work(job, should_stop) in a thread of its own; the caller collects outcomes on its own thread.
+
+    A submitted job replaces one that waits, and asks the one that runs to stop. An outcome is handed out only
+    while its job is the newest: nothing out of date can be taken for current.
+    """
+
+    def __init__(self, work: Callable[[Any, Callable[[], bool]], Any], name: str = "DeepDRRSlicer"):
+        self._work = work
+        self._changed = threading.Condition()
+        self._waiting: tuple[int, Any] | None = None
+        self._newest = 0
+        self._closed = False
+        self._outcomes: deque[Outcome] = deque()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Any) -> int:
+        """Makes this the newest job; returns its ticket."""
+        with self._changed:
+            self._newest += 1
+            self._waiting = (self._newest, job)
+            self._changed.notify()
+            return self._newest
+
+    def cancel(self) -> None:
+        """Lets go of every job; none of them will have an outcome."""
+        with self._changed:
+            self._newest += 1
+            self._waiting = None
+
+    def collect(self) -> Outcome | None:
+        """The outcome of the newest job, once, as soon as there is one."""
+        with self._changed:
+            outcomes = [o for o in self._outcomes if o.ticket == self._newest]
+            self._outcomes.clear()
+            return outcomes[-1] if outcomes else None
+
+    def close(self) -> None:
+        """Stops the running job and ends the thread."""
+        with self._changed:
+            self._closed = True
+            self._newest += 1
+            self._waiting = None
+            self._changed.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._closed or self._waiting)
+                if self._closed:
+                    return
+                ticket, job = self._waiting
+                self._waiting = None
+            try:
+                outcome = Outcome(ticket, result=self._work(job, lambda ticket=ticket: ticket != self._newest))
+            except Stopped:
+                continue
+            except Exception as error:  # whatever it was, the caller's thread must hear of it and this one live on
+                outcome = Outcome(ticket, error=error)
+            with self._changed:
+                self._outcomes.append(outcome)

@@ -1,0 +1,18 @@
+"""Shared by all suites: where the engine, the test host and the real CT are."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "DeepDRRSlicer"), str(ROOT / "Testing")]
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real CT beside the checkout; tests that need it skip, visibly, where it is absent."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"no real CT at {folder}")
+    return folder

@@ -1,0 +1,108 @@
+"""`deepdrr-slicer` as a person uses it: right use writes files, wrong use gets one sentence and exit code 2."""
+
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+from DeepDRRSlicerLib.__main__ import main
+from DeepDRRSlicerLib.geometry.files import read_beam
+
+
+@pytest.fixture(scope="module")
+def ct(tmp_path_factory):
+    """A water box with a bead of bone at the patient's left, as NIfTI."""
+    hu = np.full((40, 40, 40), -1000, np.int16)
+    hu[5:-5, 8:-8, 8:-8] = 0
+    hu[18:22, 18:22, 28:31] = 2000  # LPS: +i is the patient's left
+    image = sitk.GetImageFromArray(hu)
+    image.SetSpacing((4, 4, 4))
+    image.SetOrigin((-78, -78, -78))
+    path = tmp_path_factory.mktemp("ct") / "with space é.nii.gz"
+    sitk.WriteImage(image, str(path))
+    return path
+
+
+def run(capsys, *arguments):
+    code = main([str(a) for a in arguments])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_simulate_by_angles_then_by_the_geometry_it_wrote(ct, tmp_path, capsys):
+    small = ("--size", 100, 120, "--pitch", 2.5)
+    code, out, err = run(capsys, "simulate", ct, "-o", tmp_path / "a", "--primary-angle", 20, "--isocenter", 0, 0, 0,
+                         "--kvp", 90, "--mas", 2, "--filtration", "Al:3,Cu:0.1", "--detector", "ideal", *small)  # fmt: skip
+    assert (code, err) == (0, "") and "signal.nrrd" in out
+    data = json.loads((tmp_path / "a" / "view.json").read_text())
+    assert data["c_arm"]["primary_angle"] == 20 and data["technique"]["kvp"] == 90
+    assert data["dose"]["reference_air_kerma_ugy"] == pytest.approx(
+        data["spectrum"]["air_kerma_at_1m_ugy"] / 0.45**2
+    )
+    image = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a" / "signal.nrrd")))[0]
+    assert image.shape == (100, 120)
+    row, column = np.unravel_index(image[:, 60:].argmin(), (100, 60))
+    bead = read_beam(tmp_path / "a" / "view.json").project((-40, 0, 0))[0]
+    assert abs(column + 60 - bead[0]) < 6 and abs(row - bead[1]) < 6
+
+    code, _, err = run(capsys, "simulate", ct, "-o", tmp_path / "b", "--geometry", tmp_path / "a" / "view.json",
+                       "--kvp", 90, "--mas", 2, "--filtration", "Al:3,Cu:0.1", "--detector", "ideal")  # fmt: skip
+    assert (code, err) == (0, "")
+    again = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "b" / "signal.nrrd")))[0]
+    assert np.allclose(again, image, rtol=1e-5)
+
+
+def test_labels(ct, tmp_path, capsys):
+    label = sitk.ReadImage(str(ct)) > 1000
+    sitk.WriteImage(label, str(tmp_path / "label.nii.gz"))
+    (tmp_path / "points.json").write_text(json.dumps({"bead": [-40, 0, 0]}))
+    code, out, err = run(capsys, "simulate", ct, "-o", tmp_path / "v", "--size", 64, 64, "--pitch", 4, "--segmentation",
+                         tmp_path / "label.nii.gz", "--landmarks", tmp_path / "points.json")  # fmt: skip
+    assert (code, err) == (0, "")
+    assert {p.name for p in (tmp_path / "v").iterdir()} >= {"masks.seg.nrrd", "thickness.nrrd", "landmarks.json"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["no-such.nii"], "no-such.nii"),
+        (["CT", "--geometry", "g.json", "--sid", "900"], "--sid"),
+        (["CT", "--geometry", "g.json"], "g.json"),
+        (["CT", "--kvp", "300"], "40 to 125"),
+        (["CT", "--filtration", "Al=3"], "Al:3"),
+        (["CT", "--filtration", "cheese:3"], "cheese"),
+        (["CT", "--mas", "0"], "mAs"),
+        (["CT", "--sod", "2000"], "isocentre"),
+        (["CT", "--primary-angle", "270"], "180"),
+        (["CT", "--size", "0", "10"], "row"),
+        (["CT", "--pitch", "-1"], "pitch"),
+        (["CT", "--device", "bicycle"], "bicycle"),
+        (["CT", "--device", "mobile_carm", "--secondary-angle", "80"], "outside"),
+        (["CT", "--detector", "film"], "film"),
+        (["CT", "--segmentation", "none.nrrd"], "none.nrrd"),
+        (["CT", "--landmarks", "none.json"], "none.json"),
+        (["CT", "--backend", "abacus"], "abacus"),
+        (["CT", "--isocenter", "0", "0"], "isocenter"),
+        (["CT", "--unknown"], "--unknown"),
+        ([], "CT"),
+    ],
+)
+def test_wrong_use_gets_one_sentence(ct, tmp_path, capsys, arguments, words):
+    arguments = [ct if a == "CT" else a for a in arguments]
+    code, out, err = run(capsys, "simulate", *arguments, "-o", tmp_path / "out")
+    assert code == 2 and out == ""
+    assert words in err and err.count("\n") == 1 and "Traceback" not in err
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_output_that_cannot_be_written(ct, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    code, _, err = run(capsys, "simulate", ct, "-o", tmp_path / "file", "--size", 16, 16, "--pitch", 16)
+    assert code == 2 and "Cannot write" in err
+
+
+def test_info_names_what_is_there(capsys):
+    code, out, _ = run(capsys, "info")
+    assert code == 0
+    for word in ("numpy", "mobile_carm", "mobile_flat_panel", "ideal", "PMMA", "LAO 30 (30/0)"):
+        assert word in out
