@@ -1,6 +1,7 @@
 """Voxelised bodies of known shape, for comparison with closed forms."""
 
 import numpy as np
+
 from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
 
 

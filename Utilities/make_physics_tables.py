@@ -66,24 +66,49 @@ MATERIALS = {
     "blood": (
         1.06,
         {
-            "H": 0.102, "C": 0.110, "N": 0.033, "O": 0.745, "Na": 0.001,
-            "P": 0.001, "S": 0.002, "Cl": 0.003, "K": 0.002, "Fe": 0.001,
+            "H": 0.102,
+            "C": 0.110,
+            "N": 0.033,
+            "O": 0.745,
+            "Na": 0.001,
+            "P": 0.001,
+            "S": 0.002,
+            "Cl": 0.003,
+            "K": 0.002,
+            "Fe": 0.001,
         },
         f"{NIST}: blood, whole (ICRU-44)",
     ),
     "bone": (
         1.92,
         {
-            "H": 0.034, "C": 0.155, "N": 0.042, "O": 0.435, "Na": 0.001,
-            "Mg": 0.002, "P": 0.103, "S": 0.003, "Ca": 0.225,
+            "H": 0.034,
+            "C": 0.155,
+            "N": 0.042,
+            "O": 0.435,
+            "Na": 0.001,
+            "Mg": 0.002,
+            "P": 0.103,
+            "S": 0.003,
+            "Ca": 0.225,
         },
         f"{NIST}: bone, cortical (ICRU-44)",
     ),
     "spongiosa": (
         1.18,
         {
-            "H": 0.085, "C": 0.404, "N": 0.028, "O": 0.367, "Na": 0.001, "Mg": 0.001,
-            "P": 0.034, "S": 0.002, "Cl": 0.002, "K": 0.001, "Ca": 0.074, "Fe": 0.001,
+            "H": 0.085,
+            "C": 0.404,
+            "N": 0.028,
+            "O": 0.367,
+            "Na": 0.001,
+            "Mg": 0.001,
+            "P": 0.034,
+            "S": 0.002,
+            "Cl": 0.002,
+            "K": 0.001,
+            "Ca": 0.074,
+            "Fe": 0.001,
         },
         "ICRU-44 skeleton, spongiosa (as in the PEGS4 density files of EGSnrc)",
     ),
@@ -238,9 +263,7 @@ def mass_energy_transfer(z, energy):
 
 def mixed(coefficient, compositions, energies):
     """Coefficients (m, k) of the mixtures; `coefficient` is a function of (atomic number, keV)."""
-    of_element = {
-        z: np.array([coefficient(z, energy) for energy in energies]) for z in elements_of(compositions)
-    }
+    of_element = {z: np.array([coefficient(z, energy) for energy in energies]) for z in elements_of(compositions)}
     return np.array([sum(part * of_element[z] for z, part in composition.items()) for composition in compositions])
 
 

@@ -148,6 +148,12 @@ def test_headers_that_cannot_place_a_volume(tmp_path):
         read_ct(meta)
 
 
+@pytest.mark.parametrize("count", [b"677", b"-633", b"0683", b"0", b"3x", b""])
+def test_numbers_of_dimensions_that_crash_itk(tmp_path, count):
+    with pytest.raises(InputError, match="NDims"):
+        read_ct(replaced(write(tmp_path / "ct.mhd", body()), b"NDims = 3", b"NDims = " + count))
+
+
 def test_a_header_larger_than_memory_is_refused_before_reading(tmp_path):
     header = write(tmp_path / "ct.nhdr", body())
     with pytest.raises(InputError, match="GB"):

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from DeepDRRSlicerLib.__main__ import main
 from DeepDRRSlicerLib.geometry.files import read_beam
 
@@ -30,23 +31,20 @@ def run(capsys, *arguments):
 
 
 def test_simulate_by_angles_then_by_the_geometry_it_wrote(ct, tmp_path, capsys):
-    small = ("--size", 100, 120, "--pitch", 2.5)
-    code, out, err = run(capsys, "simulate", ct, "-o", tmp_path / "a", "--primary-angle", 20, "--isocenter", 0, 0, 0,
-                         "--kvp", 90, "--mas", 2, "--filtration", "Al:3,Cu:0.1", "--detector", "ideal", *small)  # fmt: skip
+    machine = ("--kvp", 90, "--mas", 2, "--filtration", "Al:3,Cu:0.1", "--detector", "ideal")
+    view = ("--primary-angle", 20, "--isocenter", 0, 0, 0, "--size", 100, 120, "--pitch", 2.5)
+    code, out, err = run(capsys, "simulate", ct, "-o", tmp_path / "a", *view, *machine)
     assert (code, err) == (0, "") and "signal.nrrd" in out
     data = json.loads((tmp_path / "a" / "view.json").read_text())
     assert data["c_arm"]["primary_angle"] == 20 and data["technique"]["kvp"] == 90
-    assert data["dose"]["reference_air_kerma_ugy"] == pytest.approx(
-        data["spectrum"]["air_kerma_at_1m_ugy"] / 0.45**2
-    )
+    assert data["dose"]["reference_air_kerma_ugy"] == pytest.approx(data["spectrum"]["air_kerma_at_1m_ugy"] / 0.45**2)
     image = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a" / "signal.nrrd")))[0]
     assert image.shape == (100, 120)
     row, column = np.unravel_index(image[:, 60:].argmin(), (100, 60))
     bead = read_beam(tmp_path / "a" / "view.json").project((-40, 0, 0))[0]
     assert abs(column + 60 - bead[0]) < 6 and abs(row - bead[1]) < 6
 
-    code, _, err = run(capsys, "simulate", ct, "-o", tmp_path / "b", "--geometry", tmp_path / "a" / "view.json",
-                       "--kvp", 90, "--mas", 2, "--filtration", "Al:3,Cu:0.1", "--detector", "ideal")  # fmt: skip
+    code, _, err = run(capsys, "simulate", ct, "-o", tmp_path / "b", "--geometry", tmp_path / "a/view.json", *machine)
     assert (code, err) == (0, "")
     again = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "b" / "signal.nrrd")))[0]
     assert np.allclose(again, image, rtol=1e-5)

@@ -4,13 +4,14 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.geometry.carm import CArmPose, pose_of_beam, positioner_angles, view_name
 from DeepDRRSlicerLib.geometry.files import beam_from_dict, beam_to_dict, read_beam
 from DeepDRRSlicerLib.geometry.presets import PRESETS
-from hypothesis import given
-from hypothesis import strategies as st
 
 ANGLES = {"primary": st.floats(-180, 180), "secondary": st.floats(-89, 89)}
 
@@ -130,7 +131,9 @@ def test_an_impossible_geometry_is_refused_in_a_sentence(change, words):
 
 def test_a_missing_key_and_a_broken_file_are_named(tmp_path):
     with pytest.raises(InputError, match="'e_r'"):
-        beam_from_dict({"source": [0, 0, 0], "detector_center": [0, 1, 0], "e_c": [1, 0, 0], "pitch": 1, "size": [2, 2]})
+        beam_from_dict(
+            {"source": [0, 0, 0], "detector_center": [0, 1, 0], "e_c": [1, 0, 0], "pitch": 1, "size": [2, 2]}
+        )
     (tmp_path / "g.json").write_text("{")
     with pytest.raises(InputError, match="not valid JSON"):
         read_beam(tmp_path / "g.json")
@@ -166,5 +169,10 @@ def test_impossible_poses_are_refused():
 
 
 def test_views_are_named_by_their_angles():
-    assert [view_name(*a) for a in ((0, 0), (30, 0), (-30, 25), (0, -25))] == ["AP", "LAO 30", "RAO 30 CRA 25", "CAU 25"]
+    assert [view_name(*a) for a in ((0, 0), (30, 0), (-30, 25), (0, -25))] == [
+        "AP",
+        "LAO 30",
+        "RAO 30 CRA 25",
+        "CAU 25",
+    ]
     assert positioner_angles((0, 0, 1)) == (0.0, 90.0)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import SimpleITK as sitk
+
 from DeepDRRSlicerLib.anatomy.image_io import affine_from_sitk
 from DeepDRRSlicerLib.anatomy.landmarks import Landmark
 from DeepDRRSlicerLib.anatomy.segmentation import Segment, read_segmentation
@@ -88,9 +89,7 @@ def radiograph():
 def test_an_exported_view_reads_back(tmp_path, radiograph):
     segments = [ball(np.array([0.0, 0, 0]), 20, name="one"), ball(np.array([8.0, 0, 0]), 15, name="two")]
     reports = []
-    files = export_view(
-        tmp_path / "view", radiograph, segments, [Landmark("p", (1, 2, 3))], progress=reports.append
-    )
+    files = export_view(tmp_path / "view", radiograph, segments, [Landmark("p", (1, 2, 3))], progress=reports.append)
     assert {f.name for f in files} == {
         "signal.nrrd", "open_field.nrrd", "area_density.nrrd", "display.png", "view.json",
         "masks.seg.nrrd", "thickness.nrrd", "landmarks.json",

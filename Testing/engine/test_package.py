@@ -84,9 +84,7 @@ def test_wheel_runs_in_a_bare_environment_from_another_directory(tmp_path):
     call(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "dist", checkout)
     wheel = next((tmp_path / "dist").glob("*.whl"))
     packed = {n for n in zipfile.ZipFile(wheel).namelist() if n.startswith("DeepDRRSlicerLib/")}
-    tree = {
-        str(p.relative_to(SHIPPED)) for p in ENGINE.rglob("*") if p.is_file() and "__pycache__" not in p.parts
-    }
+    tree = {str(p.relative_to(SHIPPED)) for p in ENGINE.rglob("*") if p.is_file() and "__pycache__" not in p.parts}
     assert packed == tree
     venv.create(tmp_path / "bare", with_pip=True)
     python = tmp_path / "bare" / "bin" / "python"

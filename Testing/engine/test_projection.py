@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from ray_march import line_integrals
+
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.carm import CArmPose
 from DeepDRRSlicerLib.projection.projector import Stopped, make_projector
 from phantoms import centered, chord, material_volume, restored, spheres, storage_orders
-from ray_march import line_integrals
 
 MM_PER_CM = 10
 
@@ -64,9 +65,9 @@ def test_sixteen_beads_fall_where_the_geometry_says():
     centers = np.array([rng.uniform(-45, 45, 3) for _ in range(16)])
     beams = [view(*a, size=(260, 260), pitch=0.8) for a in ((0, 0), (30, 0), (-40, 25), (100, -20))]
     for center in centers:
-        images = make_projector(
-            material_volume(spheres(shape, matrix, [center], 4.0, subsamples=6), matrix)
-        ).project(beams)[:, 0]
+        images = make_projector(material_volume(spheres(shape, matrix, [center], 4.0, subsamples=6), matrix)).project(
+            beams
+        )[:, 0]
         for beam, image in zip(beams, images):
             rows, columns = np.indices(image.shape)
             centroid = np.array([(image * columns).sum(), (image * rows).sum()]) / image.sum()

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+
 from DeepDRRSlicerLib.anatomy.ct import read_ct
 from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
 from DeepDRRSlicerLib.anatomy.volume import Volume

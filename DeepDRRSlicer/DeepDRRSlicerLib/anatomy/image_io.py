@@ -82,12 +82,22 @@ def read_image(path: Path, vector: bool = False):
         reader = sitk.ImageFileReader()
         reader.SetImageIO(name)
         reader.SetFileName(str(path))
+        if name == "MetaImageIO":
+            _check_meta_dimensions(path)
         reader.ReadImageInformation()
         check_header(path.name, reader, vector)
         if name == "NiftiImageIO":
             _check_nifti_length(path, reader)
         image = reader.Execute()
         return image[:, :, :, 0] if image.GetDimension() == 4 else image
+
+
+def _check_meta_dimensions(path: Path) -> None:
+    """InputError for a MetaImage whose number of dimensions is damaged, because ITK 5.4 crashes on it."""
+    with open(path, "rb") as file:
+        counts = re.findall(rb"NDims\s*[=:]\s*(\S*)", file.read(4096))
+    if not all(count.isdigit() and 1 <= int(count) <= 4 for count in counts):
+        raise InputError(f"'{path.name}' is damaged in its header (NDims); copy or export it again.")
 
 
 def _check_nifti_length(path: Path, reader) -> None:

@@ -29,7 +29,9 @@ def add_parser(commands) -> None:
                       "pitch and size; instead of the options below")  # fmt: skip
     view.add_argument("--primary-angle", type=float, metavar="DEG", help="+ LAO, - RAO (default 0)")
     view.add_argument("--secondary-angle", type=float, metavar="DEG", help="+ cranial, - caudal (default 0)")
-    view.add_argument("--isocenter", type=float, nargs=3, metavar=("R", "A", "S"), help="mm (default: centre of the CT)")
+    view.add_argument(
+        "--isocenter", type=float, nargs=3, metavar=("R", "A", "S"), help="mm (default: centre of the CT)"
+    )
     view.add_argument("--sid", type=float, metavar="MM", help="source-image distance (default: the device's)")
     view.add_argument("--sod", type=float, metavar="MM", help="source-isocentre distance (default: the device's)")
     view.add_argument("--size", type=int, nargs=2, metavar=("ROWS", "COLS"), help="pixels (default: the detector's)")

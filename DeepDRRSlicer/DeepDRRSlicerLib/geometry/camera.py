@@ -109,7 +109,7 @@ class ConeBeam:
         return float(np.sign(np.cross(self.e_c, self.e_r) @ self.normal))
 
     def project(self, points_ras) -> np.ndarray:
-        """Image positions (n, 2) as (column, row) in pixels of RAS points (n, 3); NaN for a point not before the source."""
+        """Image positions (n, 2) as (column, row) in pixels of RAS points (n, 3); NaN for points behind the source."""
         ray = np.atleast_2d(np.asarray(points_ras, dtype=np.float64)) - self.source
         depth = ray @ self.normal
         scale = np.where(depth > 0, self.sid / np.where(depth > 0, depth, 1.0), np.nan)

@@ -142,7 +142,8 @@ def check_reach(pose: CArmPose, device: Device) -> None:
         value, (low, high) = getattr(pose, name), device.joint(name).limits
         if not low <= value <= high:
             raise InputError(
-                f"The {name.replace('_', ' ')} of {value:g} lies outside the {low:g} to {high:g} {unit} of {device.name}."
+                f"The {name.replace('_', ' ')} of {value:g} lies outside the {low:g} to {high:g} {unit} "
+                f"of {device.name}."
             )
 
 

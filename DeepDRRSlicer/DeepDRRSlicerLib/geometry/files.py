@@ -15,7 +15,7 @@ _MATRIX_FORM = ("K", "R", "t", "pitch", "size")
 
 
 def beam_to_dict(beam: ConeBeam) -> dict:
-    """Both forms at once, so that a reader need not guess: K, R, t, P and source, pixel00, detector_center, axes, pitch."""
+    """Both forms at once, so that a reader need not guess: K, R, t, P, and source, pixel00, axes and pitch."""
     return {
         "frame": "RAS, mm",
         "size": list(beam.size),

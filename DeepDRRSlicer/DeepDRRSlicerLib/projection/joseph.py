@@ -30,7 +30,8 @@ def _neighbours(position, n):
 def _march(density, strides, shape, axis, start, step, first, last, out):
     """Adds to out (materials,) the bilinear samples at planes first..last of one axis.
 
-    density: flat float32, the materials of one voxel side by side; strides, shape: of i, j, k in it, at least two voxels each.
+    density: flat float32, the materials of one voxel side by side; strides, shape: of i, j, k in it, at least two
+    voxels each.
     start, step: index coordinates (i, j, k) on plane 0 and their change per plane.
     """
     b, c = (axis + 1) % 3, (axis + 2) % 3
@@ -51,7 +52,7 @@ def _march(density, strides, shape, axis, start, step, first, last, out):
 def project_rows(density, index_to_ras, source, pixel00, step_c, step_r, bias, first_row, out):
     """Line integrals in density x mm into out (rows, columns, materials) for rows first_row, first_row + 1, ...
 
-    source, pixel00, step_c, step_r: (3,) float64 in voxel indices (i, j, k). index_to_ras: 3x3, for the length of a ray.
+    source, pixel00, step_c, step_r: (3,) float64 in voxel indices (i, j, k). index_to_ras: 3x3, for lengths in mm.
     bias: (3,), the relative preference of each axis where a ray is equally steep along two.
     """
     n_rows, n_columns, n_m = out.shape

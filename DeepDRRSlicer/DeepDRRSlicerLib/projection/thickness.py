@@ -29,7 +29,7 @@ def mask_thickness(mask: Volume, beam: ConeBeam) -> np.ndarray:
 
 @njit(nogil=True, cache=True, parallel=True)
 def _trace(mask, source, pixel00, step_c, step_r, share):
-    """Adds to share (rows, columns) the part, 0 to 1, of the way from source to pixel that lies in the mask [k, j, i]."""
+    """Fills share (rows, columns) with the part, 0 to 1, of the way from source to pixel in the mask [k, j, i]."""
     shape = (mask.shape[2], mask.shape[1], mask.shape[0])
     for row in prange(share.shape[0]):
         voxel = np.empty(3, np.int64)

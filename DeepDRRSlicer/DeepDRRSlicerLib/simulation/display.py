@@ -20,7 +20,7 @@ class Window:
     high: float
 
 
-CHEST = Window(1.5, 7.2)
+CHEST = Window(1.8, 7.0)
 
 
 def display_image(radiograph: Radiograph, window: Window = CHEST) -> np.ndarray:

@@ -34,7 +34,8 @@ def check_limits(technique: Technique, device: Device) -> None:
     ):
         if not limits[0] <= value <= limits[1]:
             raise InputError(
-                f"The {what} of {value:g} {unit} lies outside the {limits[0]:g} to {limits[1]:g} {unit} of {device.name}."
+                f"The {what} of {value:g} {unit} lies outside the {limits[0]:g} to {limits[1]:g} {unit} "
+                f"of {device.name}."
             )
 
 

@@ -18,7 +18,10 @@ from DeepDRRSlicerLib.simulation.technique import Technique, check_limits
 
 @dataclass(frozen=True, eq=False)
 class ViewRequest:
-    """One view of one patient on one machine. patient: equal for requests that show the same CT."""
+    """One view of one patient on one machine. patient: equal for requests that show the same CT.
+
+    Raises InputError for a pose or a technique outside the limits of the device.
+    """
 
     ct: Volume
     patient: Hashable
@@ -26,6 +29,10 @@ class ViewRequest:
     detector: Detector
     pose: CArmPose
     technique: Technique
+
+    def __post_init__(self):
+        check_reach(self.pose, self.device)
+        check_limits(self.technique, self.device)
 
 
 class ViewSimulator:
@@ -37,9 +44,7 @@ class ViewSimulator:
         self._simulator: Simulator | None = None
 
     def simulate(self, request: ViewRequest, should_stop: Callable[[], bool] = lambda: False) -> Radiograph:
-        """The radiograph of a request. Raises InputError for what the machine cannot do, Stopped on request."""
-        check_reach(request.pose, request.device)
-        check_limits(request.technique, request.device)
+        """The radiograph of a request. Raises InputError for a CT or technique that gives none, Stopped on request."""
         with self._lock:
             if self._simulator is None or self._patient != request.patient:
                 self._simulator = None  # lets go of the last patient before the next one takes its memory
@@ -53,6 +58,4 @@ class ViewSimulator:
 def with_pose(radiograph: Radiograph, pose: CArmPose, device: Device) -> Radiograph:
     """The same image, with the C-arm's angles and the dose at its reference point among the metadata."""
     kerma = reference_air_kerma(radiograph.metadata["spectrum"]["air_kerma_at_1m_ugy"], pose.sod)
-    return radiograph.with_metadata(
-        device=device.name, c_arm=pose.to_dict(), dose={"reference_air_kerma_ugy": kerma}
-    )
+    return radiograph.with_metadata(device=device.name, c_arm=pose.to_dict(), dose={"reference_air_kerma_ugy": kerma})

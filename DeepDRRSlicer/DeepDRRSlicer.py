@@ -1,0 +1,280 @@
+"""DeepDRRSlicer: realistic fluoroscopy from CT with a C-arm in the scene. A thin shell over DeepDRRSlicerLib."""
+
+import os
+import tempfile
+from typing import Annotated
+
+import numpy as np
+import slicer
+import vtk
+from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer.i18n import tr as _
+from slicer.i18n import translate
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
+from slicer.ScriptedLoadableModule import (
+    ScriptedLoadableModule,
+    ScriptedLoadableModuleLogic,
+    ScriptedLoadableModuleTest,
+    ScriptedLoadableModuleWidget,
+)
+from slicer.util import VTKObservationMixin
+
+
+class DeepDRRSlicer(ScriptedLoadableModule):
+    """What Slicer shows of the module before it is opened."""
+
+    def __init__(self, parent):
+        ScriptedLoadableModule.__init__(self, parent)
+        self.parent.title = _("DeepDRR C-arm")
+        self.parent.categories = [translate("qSlicerAbstractCoreModule", "Simulation")]
+        self.parent.dependencies = []
+        self.parent.contributors = ["DeepDRRSlicer contributors"]
+        self.parent.helpText = _(
+            "Turns a CT into physically scaled X-ray images, seen from a C-arm that stands in the scene. "
+            "Choose a CT, choose a standard view or turn the C-arm; the X-ray view follows. "
+            "For research and teaching: not a medical device."
+        )
+        self.parent.acknowledgementText = _(
+            "Implements the system of M. Unberath et al., DeepDRR: A Catalyst for Machine Learning in "
+            "Fluoroscopy-guided Procedures, MICCAI 2018. Apache License 2.0."
+        )
+        slicer.app.connect("startupCompleted()", onStartupCompleted)
+
+
+def onStartupCompleted():
+    """Makes the layout known: a scene keeps the number of its layout only, and may be opened before the module is."""
+    from DeepDRRSlicerLib.scene.xray_view import registerLayout
+
+    registerLayout()
+
+
+@parameterNodeWrapper
+class DeepDRRSlicerParameterNode:
+    """All choices, so that a saved scene opens as it was. Angles in degrees, lengths mm, kvp kV, mas mAs per image.
+
+    binning: pixels of the detector read out as one; 0 is the detector's default.
+    centeredCT: the CT that the C-arm was centred on when it was chosen.
+    """
+
+    ct: vtkMRMLScalarVolumeNode
+    segmentation: vtkMRMLSegmentationNode
+    landmarks: vtkMRMLMarkupsFiducialNode
+    xray: vtkMRMLScalarVolumeNode
+    centeredCT: vtkMRMLScalarVolumeNode
+    device: str = "mobile_carm"
+    binning: int = 0
+    primaryAngle: Annotated[float, WithinRange(-180.0, 180.0)] = 0.0
+    secondaryAngle: Annotated[float, WithinRange(-90.0, 90.0)] = 0.0
+    sid: Annotated[float, WithinRange(500.0, 2000.0)] = 1000.0
+    isocenterR: float = 0.0
+    isocenterA: float = 0.0
+    isocenterS: float = 0.0
+    kvp: Annotated[float, WithinRange(40.0, 125.0)] = 80.0
+    mas: Annotated[float, WithinRange(0.01, 100.0)] = 1.0
+    autoUpdate: bool = True
+
+
+class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
+    """The panel: connects the scene's parameter node to the sections of DeepDRRSlicerLib.ui."""
+
+    def __init__(self, parent=None):
+        ScriptedLoadableModuleWidget.__init__(self, parent)
+        VTKObservationMixin.__init__(self)
+        self.logic = None
+        self.sections = []
+        self._parameterNode = None
+        self._guiTag = None
+
+    def setup(self):
+        """Builds the panel, once."""
+        from DeepDRRSlicerLib.ui.carm_section import CArmSection
+        from DeepDRRSlicerLib.ui.export_section import ExportSection
+        from DeepDRRSlicerLib.ui.patient_section import PatientSection
+        from DeepDRRSlicerLib.ui.xray_section import XRaySection
+
+        ScriptedLoadableModuleWidget.setup(self)
+        uiWidget = slicer.util.loadUI(self.resourcePath("UI/DeepDRRSlicer.ui"))
+        self.layout.addWidget(uiWidget)
+        self.ui = slicer.util.childWidgetVariables(uiWidget)
+        uiWidget.setMRMLScene(slicer.mrmlScene)
+
+        self.logic = DeepDRRSlicerLogic()
+        carmSection = CArmSection(self.ui)
+        self.sections = [
+            carmSection,
+            PatientSection(carmSection),
+            XRaySection(self.ui, self.logic.fluoroscopy, self.resourcePath("requirements.txt")),
+            ExportSection(self.ui, self.logic.fluoroscopy),
+        ]
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.StartCloseEvent, self.onSceneStartClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndCloseEvent, self.onSceneEndClose)
+        self.addObserver(slicer.mrmlScene, slicer.mrmlScene.EndImportEvent, self.onSceneEndClose)
+
+    def enter(self):
+        """The module is shown."""
+        self.setParameterNode(self.logic.getParameterNode())
+
+    def exit(self):
+        """Another module is shown."""
+        self.setParameterNode(None)
+
+    def cleanup(self):
+        """The module is closed or reloaded."""
+        self.setParameterNode(None)
+        self.removeObservers()
+        if self.logic is not None:
+            self.logic.fluoroscopy.close()
+
+    def onSceneStartClose(self, caller, event):
+        """The scene goes away, and with it the parameters."""
+        self.setParameterNode(None)
+
+    def onSceneEndClose(self, caller, event):
+        """Another scene is there."""
+        if self.parent.isEntered:
+            self.setParameterNode(self.logic.getParameterNode())
+
+    def setParameterNode(self, parameterNode):
+        """Binds the panel to a parameter node, or to none."""
+        if self._parameterNode is not None:
+            self._parameterNode.disconnectGui(self._guiTag)
+            self.removeObserver(self._parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersChanged)
+        self._parameterNode = parameterNode
+        if parameterNode is not None:
+            self.logic.chooseCT(parameterNode)
+            self._guiTag = parameterNode.connectGui(self.ui)
+        for section in self.sections:
+            section.setParameters(parameterNode)
+        if parameterNode is not None:
+            self.addObserver(parameterNode, vtk.vtkCommand.ModifiedEvent, self.onParametersChanged)
+            self.onParametersChanged()
+
+    def onParametersChanged(self, caller=None, event=None):
+        """A choice has changed, here, in a script or by undo."""
+        for section in self.sections:
+            section.parametersChanged(self._parameterNode)
+
+
+class DeepDRRSlicerLogic(ScriptedLoadableModuleLogic):
+    """What scripts use: set the parameter node, then simulate().
+
+    >>> logic = DeepDRRSlicerLogic()
+    >>> parameters = logic.getParameterNode()
+    >>> parameters.ct = slicer.util.getNode("CT")
+    >>> logic.centerOnCT(); parameters.primaryAngle = 30
+    >>> radiograph = logic.simulate()
+    """
+
+    def __init__(self):
+        from DeepDRRSlicerLib.scene.fluoroscopy import Fluoroscopy
+
+        ScriptedLoadableModuleLogic.__init__(self)
+        self.fluoroscopy = Fluoroscopy()
+
+    def getParameterNode(self):
+        """The scene's choices."""
+        return DeepDRRSlicerParameterNode(super().getParameterNode())
+
+    def chooseCT(self, parameters):
+        """Take the first volume that is not an own X-ray image, if no CT is chosen yet."""
+        from DeepDRRSlicerLib.scene.xray_image import QUANTITY
+
+        volumes = slicer.util.getNodesByClass("vtkMRMLScalarVolumeNode")
+        if parameters.ct is None:
+            parameters.ct = next((node for node in volumes if not node.GetAttribute(QUANTITY)), None)
+
+    def centerOnCT(self):
+        """Put the isocentre in the middle of the CT."""
+        from DeepDRRSlicerLib.scene.mrml import volumeFromNode
+
+        parameters = self.getParameterNode()
+        r, a, s = volumeFromNode(parameters.ct).center_ras
+        with slicer.util.NodeModify(parameters):
+            parameters.isocenterR, parameters.isocenterA, parameters.isocenterS = float(r), float(a), float(s)
+
+    def simulate(self):
+        """Move the C-arm, simulate its view, show it, and return the Radiograph. Raises InputError."""
+        parameters = self.getParameterNode()
+        self.fluoroscopy.moveCArm(parameters)
+        return self.fluoroscopy.simulate(parameters)
+
+
+class DeepDRRSlicerTest(ScriptedLoadableModuleTest):
+    """Self-test on a made-up patient; runs in Slicer and in the test host alike."""
+
+    def setUp(self):
+        slicer.mrmlScene.Clear()
+
+    def runTest(self):
+        for name in ("test_pictureIsReadAsARadiograph", "test_imageLiesOnTheDetector", "test_exportedViewIsComplete"):
+            self.setUp()
+            getattr(self, name)()
+
+    def test_pictureIsReadAsARadiograph(self):
+        """At 0/0 the bead at the patient's left is right of centre, the one at the head above."""
+        logic, parameters = self._logicWithPatient()
+        self.assertEqual(self._beadSides(logic, parameters, 0, 0), {"left": (1, 0), "head": (0, -1), "front": (0, 0)})
+        self.assertEqual(self._beadSides(logic, parameters, 30, 0)["front"], (-1, 0))
+        self.assertEqual(self._beadSides(logic, parameters, 90, 0)["front"], (-1, 0))
+        self.assertEqual(self._beadSides(logic, parameters, 0, 25)["front"], (0, 1))
+        logic.fluoroscopy.close()
+
+    def test_imageLiesOnTheDetector(self):
+        """The image node's voxels lie where the C-arm's detector is, and it names the settings that made it."""
+        logic, parameters = self._logicWithPatient()
+        radiograph = logic.simulate()
+        matrix = vtk.vtkMatrix4x4()
+        parameters.xray.GetIJKToRASMatrix(matrix)
+        self.assertTrue(np.allclose(slicer.util.arrayFromVTKMatrix(matrix), radiograph.beam.image_to_ras()))
+        self.assertEqual(parameters.xray.GetAttribute("DeepDRRSlicer.SettingsHash"), radiograph.settings_hash)
+        before = radiograph.settings_hash
+        parameters.kvp = 90
+        self.assertNotEqual(logic.simulate().settings_hash, before)
+        logic.fluoroscopy.close()
+
+    def test_exportedViewIsComplete(self):
+        """Export writes image, geometry and labels."""
+        logic, parameters = self._logicWithPatient()
+        with tempfile.TemporaryDirectory() as folder:
+            logic.fluoroscopy.startExport(parameters, folder)
+            files = None
+            while files is None:
+                slicer.app.processEvents()
+                files = logic.fluoroscopy.collectExport()
+            names = set(os.listdir(folder))
+        self.assertLessEqual({"signal.nrrd", "open_field.nrrd", "display.png", "view.json", "masks.seg.nrrd"}, names)
+        logic.fluoroscopy.close()
+
+    def _logicWithPatient(self):
+        """A water block of 20 cm with three beads of bone, 4 mm voxels, centred on the isocentre."""
+        index = np.indices((50, 50, 50)).transpose(1, 2, 3, 0)[..., ::-1]
+        ras = (index - 24.5) * 4.0
+        hu = np.where(np.abs(ras).max(axis=-1) < 90, 0, -1000).astype(np.int16)
+        for bead in self._beads().values():
+            hu[np.linalg.norm(ras - bead, axis=-1) < 8] = 2500
+        node = slicer.util.addVolumeFromArray(hu, name="Patient")
+        node.SetSpacing(4.0, 4.0, 4.0)
+        node.SetOrigin(-98.0, -98.0, -98.0)
+        logic = DeepDRRSlicerLogic()
+        parameters = logic.getParameterNode()
+        parameters.ct = node
+        parameters.binning = 4
+        return logic, parameters
+
+    def _beads(self):
+        return {"left": (-50, 0, 0), "head": (0, 0, 50), "front": (0, 50, 0)}
+
+    def _beadSides(self, logic, parameters, primary, secondary):
+        """Where each bead's shadow lies from the middle of the picture: (column, row) as -1, 0 or 1."""
+        parameters.primaryAngle, parameters.secondaryAngle = float(primary), float(secondary)
+        radiograph = logic.simulate()
+        image = slicer.util.arrayFromVolume(parameters.xray)[0]
+        sides = {}
+        for name, bead in self._beads().items():
+            column, row = radiograph.beam.project(bead)[0]
+            here = image[round(row) - 2 : round(row) + 3, round(column) - 2 : round(column) + 3].mean()
+            self.assertGreater(here, np.median(image) + 0.3, f"no shadow of the bead {name}")
+            middle = (np.array(image.shape[::-1]) - 1) / 2
+            offset = np.array([column, row]) - middle
+            sides[name] = tuple(int(x) for x in np.where(np.abs(offset) < 5, 0, np.sign(offset)))
+        return sides

@@ -1,0 +1,1 @@
+"""The MRML side: C-arm, X-ray image, views."""

@@ -1,0 +1,115 @@
+"""The scene's C-arm at work: it moves the models, has views simulated, and shows the newest one."""
+
+from DeepDRRSlicerLib.dataset.export_view import export_view
+from DeepDRRSlicerLib.scene.beam import updateBeam
+from DeepDRRSlicerLib.scene.carm import CArm
+from DeepDRRSlicerLib.scene.mrml import landmarksFromNode, segmentsFromNode
+from DeepDRRSlicerLib.scene.request import PatientCopy, viewRequest
+from DeepDRRSlicerLib.scene.xray_image import QUANTITY, SETTINGS_HASH, updateXRayNode, xrayNode
+from DeepDRRSlicerLib.scene.xray_view import setImageVisibleIn3D, setUpdating, showInXRayView
+from DeepDRRSlicerLib.simulation.display import CHEST
+from DeepDRRSlicerLib.simulation.views import ViewSimulator
+from DeepDRRSlicerLib.simulation.worker import LatestWorker
+
+UPDATING = "updating"
+OUTDATED = "settings changed: press Apply"
+
+
+class Fluoroscopy:
+    """Nodes and views are touched on the calling thread alone; simulation and export run in a thread each."""
+
+    def __init__(self):
+        self._patientCopy = PatientCopy()
+        self._views = ViewSimulator()
+        self._live = LatestWorker(self._views.simulate, "DeepDRRSlicer live")
+        self._export = LatestWorker(lambda job, shouldStop: job(shouldStop), "DeepDRRSlicer export")
+        self.exportProgress = 0.0
+
+    def moveCArm(self, parameters):
+        """Bring models and beam to the pose of the parameter node. Raises InputError for an impossible pose."""
+        request = self._request(parameters)
+        carm = CArm(request.device)
+        carm.build()
+        carm.setPose(request.pose)
+        updateBeam(request.pose.beam())
+
+    def simulate(self, parameters):
+        """Simulate the view now, show it, and return the Radiograph. Raises InputError."""
+        radiograph = self._views.simulate(self._request(parameters))
+        self._show(parameters, radiograph)
+        return radiograph
+
+    def requestUpdate(self, parameters):
+        """Have the view simulated in the background; it replaces every earlier request. Raises InputError."""
+        setUpdating(True, UPDATING)
+        try:
+            self._live.submit(self._request(parameters))
+        except Exception:
+            self.outdate()
+            raise
+
+    def outdate(self, text=OUTDATED):
+        """Let go of a pending view, and mark the picture, which is older than the settings."""
+        self._live.cancel()
+        setUpdating(True, text)
+
+    def collectUpdate(self, parameters):
+        """Show the newest view once it is ready and return its Radiograph; None while it is not.
+
+        Raises what the simulation raised.
+        """
+        outcome = self._live.collect()
+        if outcome is None:
+            return None
+        if outcome.error is not None:
+            setUpdating(True, OUTDATED)
+            raise outcome.error
+        self._show(parameters, outcome.result)
+        return outcome.result
+
+    def startExport(self, parameters, folder):
+        """Write the view and its labels in the background. Raises InputError for settings that cannot be simulated."""
+        request = self._request(parameters)
+        segments = segmentsFromNode(parameters.segmentation) if parameters.segmentation else []
+        landmarks = landmarksFromNode(parameters.landmarks) if parameters.landmarks else []
+        self.exportProgress = 0.0
+
+        def progress(fraction):
+            self.exportProgress = fraction
+
+        def job(shouldStop):
+            radiograph = self._views.simulate(request, shouldStop)
+            return export_view(folder, radiograph, segments, landmarks, shouldStop, progress)
+
+        self._export.submit(job)
+
+    def collectExport(self):
+        """The files written, once the export has ended; None while it runs. Raises what the export raised."""
+        outcome = self._export.collect()
+        if outcome is None:
+            return None
+        if outcome.error is not None:
+            raise outcome.error
+        return outcome.result
+
+    def cancelExport(self):
+        """Stop the export; nothing is left half-written."""
+        self._export.cancel()
+
+    def close(self):
+        """End the threads."""
+        self._live.close()
+        self._export.close()
+
+    def _request(self, parameters):
+        return viewRequest(parameters, self._patientCopy)
+
+    def _show(self, parameters, radiograph):
+        node = xrayNode()
+        attributes = {SETTINGS_HASH: radiograph.settings_hash, QUANTITY: "-ln(signal / open field)"}
+        updateXRayNode(node, radiograph.log_attenuation, radiograph.beam, CHEST.low, CHEST.high, attributes)
+        showInXRayView(node, radiograph.beam)
+        if parameters.xray is not node:  # shown for the first time
+            parameters.xray = node
+            setImageVisibleIn3D(True)
+        setUpdating(False)

@@ -1,0 +1,1 @@
+"""The Qt side: one small class per panel section."""
