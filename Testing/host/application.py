@@ -80,7 +80,7 @@ class HostApplication:
         QtCore.qInstallMessageHandler(_qtMessage)
         calls.errors.clear()
         self._restoreHooks = calls.installErrorHooks()
-        self._threads = set(threading.enumerate())
+        self._threads, self._timers = set(threading.enumerate()), _activeTimers()
         self._name = self._module = None
         self.answers = qt_module.answers
         self._core = core.start(testing=True)
@@ -194,11 +194,7 @@ class HostApplication:
         """
         gc.collect()
         found = [f"thread {t.name}" for t in threading.enumerate() if t not in self._threads]
-        found += [
-            f"timer {t.objectName()}"
-            for t in gc.get_objects()
-            if isinstance(t, QtCore.QTimer) and shiboken6.isValid(t) and t.isActive()
-        ]
+        found += [f"timer {t.objectName()}" for t in _activeTimers() if t not in self._timers]
         found += [f"single shot of {receiver.target}" for receiver in qt_module.pendingSingleShots]
         found += [
             f"observers of {o!r}"
@@ -250,6 +246,12 @@ class HostApplication:
         if not picture.save(temporary):
             raise OSError(f"The screenshot could not be written to {temporary}.")
         shutil.move(temporary, path)
+
+
+def _activeTimers():
+    return [
+        t for t in gc.get_objects() if isinstance(t, QtCore.QTimer) and shiboken6.isValid(t) and t.isActive()
+    ]
 
 
 def _palette(dark):
