@@ -20,7 +20,7 @@ class Window:
     high: float
 
 
-CHEST = Window(1.8, 7.0)
+CHEST = Window(1.0, 7.0)
 
 
 def display_image(radiograph: Radiograph, window: Window = CHEST) -> np.ndarray:
