@@ -4,6 +4,7 @@ VENV   := .venv
 RUN    := $(VENV)/bin/python
 PIP    := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint requirements/constraints.txt
 CT     ?=
+SERIES ?=
 OUT    ?= demo
 
 export QT_QPA_PLATFORM ?= offscreen
@@ -11,13 +12,15 @@ export QT_QPA_PLATFORM ?= offscreen
 .PHONY: help demo test test-long lint screenshot tables clean
 
 help:
-	@echo "make demo [CT=path] [OUT=folder]  simulate the sample CT, or yours, and write pictures and data to demo/"
+	@echo "make demo [CT=path] [SERIES=n] [OUT=folder]  simulate the sample CT, or yours, and write pictures and data to demo/"
 	@echo "make test                         run the tests (test-long: with full counts)"
 	@echo "make screenshot                   draw the Slicer panel and its views to screenshot.png"
 	@echo "make lint | tables | clean        check style, regenerate the physics tables, remove what was made"
 
 $(VENV)/demo.stamp: requirements/demo.txt requirements/constraints.txt
-	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -c 'import sys; sys.exit(None if (3, 11) <= sys.version_info[:2] <= (3, 13) else \
+	  "Python 3.11 to 3.13 is needed, not " + sys.version.split()[0] + "; name one as make PYTHON=python3.12 ...")'
+	@$(RUN) -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
 	@echo "Installing the demo's packages into $(VENV) (about 350 MB to download, once) ..."
 	@$(PIP) --requirement requirements/demo.txt
 	@touch $@
@@ -28,7 +31,7 @@ $(VENV)/test.stamp: $(VENV)/demo.stamp requirements/test.txt
 	@touch $@
 
 demo: $(VENV)/demo.stamp
-	@$(RUN) Testing/demo.py --output "$(OUT)" $(if $(CT),--ct "$(CT)")
+	@$(RUN) Testing/demo.py --output "$(OUT)" $(if $(CT),--ct "$(CT)") $(if $(SERIES),--series "$(SERIES)")
 
 test: $(VENV)/test.stamp
 	@$(RUN) -m pytest Testing -m "not long"

@@ -14,8 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "DeepDRRSlicer"), str(ROOT / "Testing"), str(ROOT / "Utilities")]
 
 VIEWS = {"AP": (0.0, 0.0), "LAO 30": (30.0, 0.0), "Cranial 25": (0.0, 25.0)}
-LANDMARK_SEGMENTS = ("vertebrae_T5", "vertebrae_T8", "vertebrae_T11", "heart_atrium_left", "heart_ventricle_left",
-                     "aorta", "sternum", "scapula_left", "scapula_right")  # fmt: skip
+LANDMARK_SEGMENTS = ("vertebrae_T5", "vertebrae_T8", "vertebrae_T11", "heart", "aorta", "sternum", "liver", "spleen")
 SYSTEM_PACKAGES = "libgl1 libegl1 libxkbcommon0 (Debian and Ubuntu: sudo apt-get install libgl1 libegl1 libxkbcommon0)"
 
 
@@ -52,7 +51,7 @@ class Steps:
         print(f"{self.times[name]:.1f} s", flush=True)
 
 
-def run(ct_path, output, steps):
+def run(ct_path, series, output, steps):
     """Does the whole job; returns the files written."""
     import slicer
 
@@ -61,7 +60,7 @@ def run(ct_path, output, steps):
     from DeepDRRSlicerLib.scene.fluoroscopy import Fluoroscopy
     from DeepDRRSlicerLib.scene.patient import showPatient
     from DeepDRRSlicerLib.scene.threed_view import frameCArm
-    from DeepDRRSlicerLib.scene.xray_view import VIEW_NAME, installLayout
+    from DeepDRRSlicerLib.scene.xray_view import VIEW_NAME, installLayout, showInView
     from host.core import saveScene
     from host.views import OffscreenSliceView, OffscreenThreeDView
 
@@ -72,7 +71,7 @@ def run(ct_path, output, steps):
         with steps("Fetching the sample CT (34 MB, once)"):
             sample = fetch()
     with steps("Reading the CT"):
-        ct = read_ct(sample["ct"] if sample else ct_path)
+        ct = read_ct(sample["ct"]) if sample else read_ct(ct_path, series)
         node = slicer.util.addVolumeFromArray(ct.array, ijkToRAS=ct.ijk_to_ras, name="CT")
         node.CreateDefaultDisplayNodes()
         node.GetDisplayNode().SetWindowLevelMinMax(-160, 240)
@@ -84,6 +83,7 @@ def run(ct_path, output, steps):
     files = []
     installLayout()
     xray_view, threed_view = OffscreenSliceView(VIEW_NAME, (800, 800)), OffscreenThreeDView("1", (1280, 960))
+    ct_views = {name: OffscreenSliceView(name, (400, 400)) for name in ("Red", "Green", "Yellow")}
     r, a, s = (float(x) for x in ct.center_ras)
     parameters = Parameters(node, r, a, s)
     fluoroscopy = Fluoroscopy()
@@ -98,29 +98,30 @@ def run(ct_path, output, steps):
             with steps(f"Labelling and writing {name}"):
                 files += export_view(folder, radiograph, segments, landmarks)
                 files.append(write_png(output / f"{folder.name}.png", xray_view.render()))
-            if radiograph.border_fraction > 0:
-                print(f"  (the CT ends inside the body in {radiograph.border_fraction:.0%} of the picture)")
+            if radiograph.warning:
+                print(f"  {radiograph.warning}")
         with steps("Drawing the scene"):
             parameters.primaryAngle, parameters.secondaryAngle = VIEWS["LAO 30"]
             fluoroscopy.moveCArm(parameters)
-            fluoroscopy.simulate(parameters)
+            radiograph = fluoroscopy.simulate(parameters)
             frameCArm((r, a, s))
             files.append(write_png(output / "scene.png", threed_view.render()))
         with steps("Saving the scene"):
             store_parameters(parameters)
-            # A layout that every Slicer knows, with or without this extension; the panel brings its own.
+            # A layout that every Slicer knows, with or without this extension, whose panel brings its own.
+            showInView(ct_views["Green"].logic, parameters.xray, radiograph.beam)
             installLayout().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
             saveScene(output / "scene.mrb")
             files.append(output / "scene.mrb")
     finally:
         fluoroscopy.close()
-        xray_view.close()
-        threed_view.close()
+        for view in (xray_view, threed_view, *ct_views.values()):
+            view.close()
     return files
 
 
 def labels_of(ct, sample):
-    """The sample CT's own segments, and landmarks in the middle of some; of any other CT its bone, by threshold."""
+    """The sample CT's own segments, and landmarks within some; of any other CT its bone, by threshold."""
     import numpy as np
 
     from DeepDRRSlicerLib.anatomy.landmarks import Landmark
@@ -134,7 +135,9 @@ def labels_of(ct, sample):
     landmarks = []
     for segment in segments:
         if segment.name in LANDMARK_SEGMENTS:
-            middle = np.argwhere(segment.mask.array).mean(axis=0)[::-1]
+            voxels = np.argwhere(segment.mask.array)
+            # The middle of a curved structure may lie outside it: take the voxel of the structure that is nearest.
+            middle = voxels[np.linalg.norm(voxels - voxels.mean(axis=0), axis=1).argmin()][::-1]
             landmarks.append(Landmark(segment.name, tuple(transform_points(segment.mask.ijk_to_ras, middle))))
     return segments, landmarks
 
@@ -147,7 +150,6 @@ def add_landmarks_to_scene(landmarks):
     node.CreateDefaultDisplayNodes()
     for landmark in landmarks:
         node.AddControlPoint(*landmark.position_ras, landmark.name)
-    node.GetDisplayNode().SetPointLabelsVisibility(False)
     node.GetDisplayNode().SetVisibility(False)
 
 
@@ -186,6 +188,7 @@ def main():
     """Exit code 0, or 2 after one sentence."""
     parser = argparse.ArgumentParser(description="Simulates a CT from three sides and writes pictures and data.")
     parser.add_argument("--ct", type=Path, help="NIfTI, NRRD, MetaImage or a DICOM folder (default: the sample CT)")
+    parser.add_argument("--series", help="which DICOM series, where the folder holds several")
     parser.add_argument("--output", type=Path, default=Path("demo"))
     options = parser.parse_args()
     missing = system_library_missing()
@@ -202,9 +205,15 @@ def main():
     with steps("Starting Slicer's libraries"):
         core.start()
     try:
-        files = run(options.ct, options.output, steps)
+        files = run(options.ct, options.series, options.output, steps)
     except (InputError, RuntimeError, OSError) as error:
-        print(f"\ndemo: {error}", file=sys.stderr)
+        print(f"\ndemo: {str(error).splitlines()[0]}", file=sys.stderr)
+        return 2
+    except MemoryError:
+        print("\ndemo: This CT needs more memory than there is; resample it first.", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ndemo: Stopped.", file=sys.stderr)
         return 2
     finally:
         core.stop()

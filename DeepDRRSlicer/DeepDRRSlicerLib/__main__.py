@@ -12,7 +12,10 @@ from DeepDRRSlicerLib.errors import InputError
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports wrong options as every other wrong input: in one sentence."""
+    """Reports wrong options as every other wrong input, in one sentence, and knows no abbreviations of them."""
+
+    def __init__(self, **options):
+        super().__init__(**options, allow_abbrev=False)
 
     def error(self, message: str):
         raise InputError(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
@@ -34,10 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser().parse_args(arguments)
         options.run(options)
     except InputError as error:
-        print(f"deepdrr-slicer: {error}", file=sys.stderr)
+        print(f"deepdrr-slicer: {' '.join(str(error).split())}", file=sys.stderr)  # one line, whatever it quotes
         return 2
     except MemoryError:
-        print("deepdrr-slicer: This needs more memory than there is; use a coarser or smaller CT.", file=sys.stderr)
+        print("deepdrr-slicer: This needs more memory than there is; use a smaller CT or image.", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("deepdrr-slicer: Stopped.", file=sys.stderr)

@@ -7,6 +7,7 @@ import pytest
 import SimpleITK as sitk
 
 from DeepDRRSlicerLib.__main__ import main
+from DeepDRRSlicerLib.geometry.carm import CArmPose
 from DeepDRRSlicerLib.geometry.files import read_beam
 
 
@@ -50,6 +51,34 @@ def test_simulate_by_angles_then_by_the_geometry_it_wrote(ct, tmp_path, capsys):
     assert np.allclose(again, image, rtol=1e-5)
 
 
+def test_a_tube_closer_than_the_reference_point_has_no_dose_there(ct, tmp_path, capsys):
+    code, _, err = run(capsys, "simulate", ct, "-o", tmp_path, "--sod", 150, "--size", 8, 8, "--pitch", 30)
+    assert (code, err) == (0, "")
+    data = json.loads((tmp_path / "view.json").read_text())
+    assert list(data["dose"]) == ["kerma_area_product_gycm2"] and data["c_arm"]["sod"] == 150
+
+
+def test_options_reach_the_view(ct, tmp_path, capsys):
+    options = ("--primary-angle", -30, "--secondary-angle", 15, "--isocenter", 5, -6, 7, "--sid", 950, "--sod", 500,
+               "--size", 12, 10, "--pitch", 20, "--kvp", 70, "--mas", 3, "--device", "mobile_carm")  # fmt: skip
+    code, out, err = run(capsys, "simulate", ct, "-o", tmp_path, *options)
+    assert (code, err) == (0, "") and "border_fraction in view.json" not in out
+    data = json.loads((tmp_path / "view.json").read_text())
+    beam = CArmPose(-30, 15, (5, -6, 7), 950, 500, (12, 10), (20, 20)).beam()
+    assert np.allclose(read_beam(tmp_path / "view.json").P, beam.P) and data["c_arm"]["view"] == "RAO 30 CRA 15"
+    assert data["technique"] == {"kvp": 70, "mas": 3.0, "filtration_mm": {"aluminium": 3.0}}
+    assert data["c_arm"]["isocenter"] == [5, -6, 7] and data["device"] == "Generic mobile C-arm"
+    assert data["detector"]["name"].startswith("Flat panel")
+
+
+def test_without_options_the_view_is_the_devices(ct, tmp_path, capsys):
+    code, _, _ = run(capsys, "simulate", ct, "-o", tmp_path, "--size", 4, 4)
+    data = json.loads((tmp_path / "view.json").read_text())
+    assert code == 0 and data["c_arm"]["view"] == "AP" and (data["c_arm"]["sid"], data["c_arm"]["sod"]) == (1000, 600)
+    assert np.allclose(data["c_arm"]["isocenter"], 0, atol=1e-4) and data["technique"]["kvp"] == 80
+    assert data["geometry"]["pitch"] == [0.582, 0.582]
+
+
 def test_labels(ct, tmp_path, capsys):
     label = sitk.ReadImage(str(ct)) > 1000
     sitk.WriteImage(label, str(tmp_path / "label.nii.gz"))
@@ -75,6 +104,7 @@ def test_labels(ct, tmp_path, capsys):
         (["CT", "--size", "0", "10"], "row"),
         (["CT", "--pitch", "-1"], "pitch"),
         (["CT", "--device", "bicycle"], "bicycle"),
+        (["CT", "--device", "mobile_carm", "--kvp", "121"], "outside"),
         (["CT", "--device", "mobile_carm", "--secondary-angle", "80"], "outside"),
         (["CT", "--detector", "film"], "film"),
         (["CT", "--segmentation", "none.nrrd"], "none.nrrd"),
@@ -82,11 +112,22 @@ def test_labels(ct, tmp_path, capsys):
         (["CT", "--backend", "abacus"], "abacus"),
         (["CT", "--isocenter", "0", "0"], "isocenter"),
         (["CT", "--unknown"], "--unknown"),
+        (["CT", "--prim", "30"], "--prim"),
+        (["CT", "--mas", "1e300"], "mAs"),
+        (["CT", "--pitch", "nan"], "pitch"),
+        (["CT", "--size", "100000", "100000"], "rows"),
+        (["CT", "--isocenter", "1e300", "0", "0"], "source"),
+        (["CT", "--primary-angle", "nan"], "finite"),
+        (["CT", "--filtration", "Al:3,Al:1"], "twice"),
+        (["CT", "--filtration", "Al:nan"], "aluminium"),
+        (["CT", "--filtration", "Al:3000"], "radiation"),
+        (["CT", "--geometry", "deep.json"], "not valid JSON"),
         ([], "CT"),
     ],
 )
 def test_wrong_use_gets_one_sentence(ct, tmp_path, capsys, arguments, words):
-    arguments = [ct if a == "CT" else a for a in arguments]
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    arguments = [ct if a == "CT" else str(tmp_path / a) if a == "deep.json" else a for a in arguments]
     code, out, err = run(capsys, "simulate", *arguments, "-o", tmp_path / "out")
     assert code == 2 and out == ""
     assert words in err and err.count("\n") == 1 and "Traceback" not in err

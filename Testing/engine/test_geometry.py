@@ -4,8 +4,9 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from json_fuzz import files_like
 
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
@@ -118,6 +119,15 @@ def test_a_camera_calibrated_the_usual_way_is_read_with_its_picture_as_it_is():
         ({"K": [[-2000, 0, 0], [0, 1000, 0], [0, 0, 1]]}, "contradict"),
         ({"t": [0, 0, float("nan")]}, "finite"),
         ({"pitch": -1}, "pitch"),
+        ({"pitch": [-0.5, -0.7]}, "pitch"),
+        ({"pitch": [0.5, [0.7]]}, "pitch"),
+        ({"pitch": 10**400}, "pitch"),
+        ({"K": [[-2e9, 0, 0], [0, 2e9 / 1.4, 0], [0, 0, 1]]}, "source|pixel00"),
+        ({"K": [[-2000, 0, 0], [0, 2000, 0], [0, 0, 0]]}, "triangular"),
+        ({"K": [[-2000, 0, 0], [0, 2000 / 1.4, 0], [0.01, 0, 1]]}, "triangular"),
+        ({"size": [10, 10**6]}, "columns"),
+        ({"size": [10.5, 10]}, "whole"),
+        ({"t": [0, 0, 1e9]}, "source"),
         ({"size": [0, 10]}, "row"),
         ({"size": "big"}, "size"),
     ],
@@ -127,6 +137,71 @@ def test_an_impossible_geometry_is_refused_in_a_sentence(change, words):
     matrices = {key: data[key] for key in ("K", "R", "t", "pitch", "size")} | change
     with pytest.raises(InputError, match=words):
         beam_from_dict(matrices)
+
+
+@given(signs=st.tuples(st.sampled_from([-1, 1]), st.sampled_from([-1, 1])), scale=st.sampled_from([1, -2.5]), **ANGLES)
+def test_a_projection_matrix_of_any_signs_is_kept(signs, scale, primary, secondary):
+    """K with a positive or negative diagonal, of any scale, differing a little from the pitch: K R t is what holds."""
+    a, b = np.deg2rad([primary, secondary])
+    r = np.array([[np.cos(a), np.sin(a), 0], [-np.sin(a), np.cos(a), 0], [0, 0, 1]])
+    r = r @ np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
+    k = np.array([[signs[0] * 2000.0, 0, 70], [0, signs[1] * 1001.0, 99], [0, 0, 1]])
+    t = np.array([5.0, -7.0, 640.0])
+    beam = beam_from_dict(
+        {"K": (scale * k).tolist(), "R": r.tolist(), "t": t.tolist(), "pitch": [0.5, 1.0], "size": [150, 200]}
+    )
+    points = np.random.default_rng(4).uniform(-60, 60, (5, 3))
+    u, v, w = k @ (r @ points.T + t[:, None])
+    assert np.allclose(beam.project(points), np.column_stack([u / w, v / w]), atol=1e-6)
+    u, v, w = beam.P @ np.column_stack([points, np.ones(5)]).T
+    assert np.allclose(beam.project(points), np.column_stack([u / w, v / w]), atol=1e-6)
+    assert np.isclose(np.linalg.det(beam.R), 1) and beam.sid == pytest.approx(1000.5)
+    assert np.allclose(beam.source, -r.T @ t)
+
+
+def test_axes_written_with_few_digits_are_made_orthonormal():
+    exact = pose(33, 21).beam()
+    data = beam_to_dict(exact)
+    vectors = {key: data[key] for key in ("source", "pixel00", "pitch", "size")}
+    rounded = beam_from_dict(vectors | {key: np.round(data[key], 5).tolist() for key in ("e_c", "e_r")})
+    assert np.allclose(rounded.e_c, exact.e_c, atol=2e-5) and abs(rounded.e_c @ rounded.e_r) < 1e-12
+    matrices = {key: data[key] for key in ("K", "t", "pitch", "size")} | {"R": np.round(data["R"], 5).tolist()}
+    assert np.allclose(beam_from_dict(matrices).R @ beam_from_dict(matrices).R.T, np.eye(3), atol=1e-12)
+    with pytest.raises(InputError, match="right angle"):
+        beam_from_dict(vectors | {"e_c": [1, 0, 0.1], "e_r": [0, 1, 0]})
+    assert np.array_equal(beam_from_dict(data).e_c, exact.e_c), "a file of this program is read back bit for bit"
+
+
+def test_middle_and_distance_of_a_detector_with_oblong_pixels():
+    beam = pose(0, 0, isocenter=(0, 0, 0), size=(3, 5), pitch=(2, 10)).beam()
+    assert np.allclose(beam.source, (0, -600, 0)) and np.allclose(beam.detector_center, (0, 400, 0))
+    assert np.allclose(beam.pixel00, (4, 400, 10)) and beam.sid == pytest.approx(1000)
+    assert np.allclose(beam.pixel_centers()[2, 4], (-4, 400, -10)) and beam.pixel_centers().shape == (3, 5, 3)
+    assert np.allclose(beam.K, [[-500, 0, 2], [0, 100, 1], [0, 0, 1]])
+    spacing = np.linalg.norm(beam.image_to_ras()[:3, :3], axis=0)
+    assert np.allclose(spacing, (2, 10, 2))
+
+
+@pytest.mark.parametrize("count", [300, pytest.param(3000, marks=pytest.mark.long)])
+def test_any_file_gives_a_view_or_a_sentence(tmp_path, count):
+    data = json.loads(json.dumps(beam_to_dict(pose(20, 10).beam())))
+    vectors = {key: data[key] for key in ("source", "detector_center", "e_c", "e_r", "pitch", "size")}
+    matrices = {key: data[key] for key in ("K", "R", "t", "pitch", "size")}
+    path = tmp_path / "g.json"
+
+    @settings(max_examples=count, deadline=None)
+    @given(text=files_like(data, vectors, matrices, {"geometry": matrices}))
+    def run(text):
+        path.write_text(text, encoding="utf-8")
+        try:
+            beam = read_beam(path)
+        except InputError as error:
+            assert str(error).endswith(".") and "\n" not in str(error)
+        else:
+            assert np.isfinite(beam.P).all() and beam.sid > 0 and np.isclose(np.linalg.det(beam.R), 1)
+            json.dumps(beam_to_dict(beam), allow_nan=False)
+
+    run()
 
 
 def test_a_missing_key_and_a_broken_file_are_named(tmp_path):
@@ -158,12 +233,31 @@ def test_moving_patient_and_c_arm_together_changes_nothing():
     assert np.allclose(beam.transformed(move).project(points @ move[:3, :3].T + move[:3, 3]), beam.project(points))
 
 
+@pytest.mark.parametrize("secondary", [90.0, -90.0])
+@pytest.mark.parametrize("primary", [0.0, 30.0, -120.0, 180.0])
+def test_along_the_patient_the_primary_angle_is_in_the_picture(primary, secondary):
+    there = pose(primary, secondary)
+    back = pose_of_beam(there.beam(), there.sod)
+    assert np.allclose(back.beam().P, there.beam().P, atol=1e-6)
+    assert back.secondary_angle == pytest.approx(secondary)
+
+
 def test_impossible_poses_are_refused():
     for change in ({"primary": 200.0}, {"secondary": 91.0}, {"isocenter": (0, 0, float("inf"))}):
         with pytest.raises(InputError):
             pose(**change)
     with pytest.raises(InputError, match="isocentre"):
         CArmPose(0, 0, (0, 0, 0), 500, 600, (10, 10), (1, 1))
+    for change, words in (
+        ({"pitch": (0.5, float("nan"))}, "pitch"),
+        ({"pitch": (1e-9, 1)}, "pitch"),
+        ({"size": (10, 100_000)}, "columns"),
+        ({"isocenter": (1e9, 0, 0)}, "source"),
+    ):
+        with pytest.raises(InputError, match=words):
+            pose(**change).beam()
+    with pytest.raises(InputError, match="detector plane"):
+        ConeBeam((0, 0, 0), (5, 0, 7), (1, 0, 0), (0, 0, 1), (1, 1), (2, 2))
     with pytest.raises(InputError, match="right angle"):
         ConeBeam((0, 0, 0), (0, 1, 0), (1, 0, 0), (1, 0, 0), (1, 1), (2, 2))
 
@@ -175,4 +269,11 @@ def test_views_are_named_by_their_angles():
         "RAO 30 CRA 25",
         "CAU 25",
     ]
+    assert [view_name(*a) for a in ((180, 0), (-180, 0), (180, 25), (0.04, -0.04))] == [
+        "PA",
+        "PA",
+        "LAO 180 CRA 25",
+        "AP",
+    ]
     assert positioner_angles((0, 0, 1)) == (0.0, 90.0)
+    assert positioner_angles((0, -2, 0)) == positioner_angles((1e-300, -2, 0)) == (180.0, 0.0)

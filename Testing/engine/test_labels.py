@@ -1,6 +1,7 @@
 """Labels of one view against closed forms, and the files that hold them."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from DeepDRRSlicerLib.anatomy.segmentation import Segment, read_segmentation
 from DeepDRRSlicerLib.anatomy.volume import Volume
 from DeepDRRSlicerLib.dataset.export_view import export_view
 from DeepDRRSlicerLib.dataset.labels import label_landmarks, label_segment
+from DeepDRRSlicerLib.dataset.view_files import ViewLabels, write_view
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.carm import CArmPose
 from DeepDRRSlicerLib.geometry.files import read_beam
 from DeepDRRSlicerLib.physics.detector import load_detector
 from DeepDRRSlicerLib.projection.projector import Stopped
+from DeepDRRSlicerLib.projection.thickness import mask_thickness
 from DeepDRRSlicerLib.simulation.simulator import Simulator
 from DeepDRRSlicerLib.simulation.technique import Technique
 from phantoms import centered, chord, ras_grid
@@ -51,11 +54,33 @@ def test_mask_of_a_sphere_is_its_silhouette(angles, spacing, bound):
     assert label.box == (columns.min(), rows.min(), columns.max(), rows.max())
 
 
+def test_a_mask_is_where_the_segment_is_thicker_than_half_an_edge():
+    """A plate of one layer, 1 mm thick, whose smallest edge is 0.4 mm; rays through its corners cross less."""
+    shape = (30, 1, 100)
+    plate = Segment("plate", Volume(np.ones(shape, np.uint8), centered(shape, (0.4, 1.0, 3.0))), RED)
+    beam = view(80, 0, pitch=0.1)
+    label = label_segment(plate, beam)
+    assert np.array_equal(label.mask, label.thickness > 0.2)
+    assert (label.thickness[~label.mask] > 0).any(), "the view must show both sides of the threshold"
+
+
+@pytest.mark.parametrize("angles", [(0, 0), (37, -22), (100, 60)])
+def test_only_the_part_of_the_picture_that_a_segment_shades_is_traced(angles):
+    beam = view(*angles, size=(60, 50), pitch=2.1)
+    for center in ((0, 0, 0), (30, -20, 10), (-60, 5, 40)):
+        segment = ball(np.array(center, float), 15, spacing=2.5)
+        assert np.allclose(label_segment(segment, beam).thickness, mask_thickness(segment.mask, beam), atol=1e-3)
+
+
 def test_a_segment_partly_or_wholly_outside_the_picture():
     beam = view()
     half = label_segment(ball(np.array([-48.0, 0, 0]), 20), beam)
     whole = label_segment(ball(np.array([-48.0, 0, 0]), 20), view(size=(220, 400)))
     assert half.box[2] == 199 and np.allclose(half.thickness, whole.thickness[:, 100:300], atol=1e-3)
+    corner = view(12, -7, size=(90, 70), pitch=1.1)
+    lone = label_segment(ball(np.array([20.0, 3, 25]), 12), corner)
+    exact = chord(corner, np.array([20.0, 3, 25]), 12)
+    assert (lone.mask ^ (exact > 0)).sum() < 0.05 * (exact > 0).sum() and (exact > 0).sum() > 300
     away = label_segment(ball(np.array([-400.0, 0, 0]), 20), beam)
     assert away.box is None and away.thickness.max() == 0
     behind = label_segment(ball(np.array([0.0, -700, 0]), 20), beam)
@@ -76,6 +101,19 @@ def test_landmarks_fall_where_the_closed_form_says():
     assert inside.visible and inside.depth == pytest.approx(ray @ beam.normal)
     assert not outside.visible and outside.column is not None
     assert not behind.visible and behind.column is None
+    beyond, beside, last, right, first = label_landmarks(
+        [
+            Landmark("beyond", tuple(beam.pixel_to_ras(50, 60) + 0.01 * beam.normal)),
+            Landmark("beside the source", tuple(beam.source + 30 * beam.e_c)),
+            Landmark("last", tuple(beam.pixel_to_ras(199.49, 219.49) * 0.999 + beam.source * 0.001)),
+            Landmark("right of it", tuple(beam.pixel_to_ras(199.51, 3) * 0.999 + beam.source * 0.001)),
+            Landmark("first", tuple(beam.pixel_to_ras(-0.51, 3) * 0.999 + beam.source * 0.001)),
+        ],
+        beam,
+    )
+    assert not beyond.visible and beyond.column == pytest.approx(50, abs=0.1) and beyond.depth > 1000
+    assert not beside.visible and last.visible and not first.visible and not right.visible
+    assert (last.column, last.row) == (pytest.approx(199.49), pytest.approx(219.49))
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +136,14 @@ def test_an_exported_view_reads_back(tmp_path, radiograph):
     signal = sitk.ReadImage(str(tmp_path / "view" / "signal.nrrd"))
     assert np.allclose(affine_from_sitk(signal), radiograph.beam.image_to_ras(), atol=1e-6)
     assert np.array_equal(sitk.GetArrayFromImage(signal)[0], radiograph.signal)
+    open_field = sitk.ReadImage(str(tmp_path / "view" / "open_field.nrrd"))
+    assert np.array_equal(sitk.GetArrayFromImage(open_field)[0], radiograph.open_field)
+    thickness = sitk.ReadImage(str(tmp_path / "view" / "thickness.nrrd"))
+    assert json.loads(thickness.GetMetaData("segments")) == ["one", "two"]
+    for n, segment in enumerate(segments):
+        assert np.array_equal(
+            sitk.GetArrayFromImage(thickness)[0, ..., n], label_segment(segment, radiograph.beam).thickness
+        )
     areas = sitk.ReadImage(str(tmp_path / "view" / "area_density.nrrd"))
     assert json.loads(areas.GetMetaData("materials")) == list(radiograph.materials)
     assert np.array_equal(np.moveaxis(sitk.GetArrayFromImage(areas)[0], -1, 0), radiograph.area_density)
@@ -125,9 +171,93 @@ def test_an_exported_view_reads_back(tmp_path, radiograph):
     assert points[0]["name"] == "p" and points[0]["visible"]
 
 
+def test_view_json_holds_every_number_of_the_view(tmp_path, radiograph):
+    """What DESIGN names: geometry in both forms, technique, dose, versions; and strict JSON."""
+    export_view(tmp_path, radiograph, [ball(np.zeros(3), 20)], [Landmark("behind", (0.0, -5000.0, 0.0))])
+
+    def refuse(constant):
+        raise AssertionError(f"{constant} is no JSON")
+
+    data = json.loads((tmp_path / "view.json").read_text(), parse_constant=refuse)
+    beam = radiograph.beam
+    geometry = data["geometry"]
+    for key in ("K", "R", "t", "P", "source", "pixel00", "e_c", "e_r", "normal", "detector_center"):
+        assert np.allclose(geometry[key], getattr(beam, key)), key
+    assert geometry["pitch"] == [0.8, 0.8] and geometry["size"] == [220, 200] and geometry["sid"] == pytest.approx(1000)
+    assert data["technique"] == {"kvp": 80, "mas": 1.0, "filtration_mm": {"aluminium": 3.0}}
+    assert data["direction"] == {"primary_angle": pytest.approx(20), "secondary_angle": pytest.approx(30)}
+    assert data["dose"]["kerma_area_product_gycm2"] > 0
+    assert {"numpy", "SimpleITK", "numba"} <= set(data["program"]["packages"]) and data["program"]["version"]
+    assert data["display"]["black"] < data["display"]["white"] and len(data["settings_hash"]) == 16
+    assert data["materials"]["names"] == list(radiograph.materials) and data["detector"]["name"]
+    assert data["units"]["signal"] == "keV per pixel"
+    label = label_segment(ball(np.zeros(3), 20), beam)
+    assert data["segments"][0]["box"] == list(label.box) and data["segments"][0]["pixels"] == label.mask.sum()
+    assert data["segments"][0]["largest_thickness_mm"] == pytest.approx(float(label.thickness.max()))
+    landmarks = json.loads((tmp_path / "landmarks.json").read_text(), parse_constant=refuse)["landmarks"]
+    assert landmarks[0]["column"] is None and landmarks[0]["visible"] is False and landmarks[0]["depth"] < 0
+
+
+def test_labels_of_an_older_view_go_with_it(tmp_path, radiograph):
+    (tmp_path / "notes.txt").write_text("mine")
+    export_view(tmp_path, radiograph, [ball(np.zeros(3), 20)], [Landmark("p", (1, 2, 3))])
+    write_view(tmp_path, radiograph, ViewLabels())
+    assert {p.name for p in tmp_path.iterdir()} == {
+        "signal.nrrd", "open_field.nrrd", "area_density.nrrd", "display.png", "view.json", "masks.seg.nrrd",
+        "landmarks.json", "notes.txt",
+    }  # fmt: skip
+    files = write_view(tmp_path, radiograph)
+    assert {p.name for p in tmp_path.iterdir()} == {f.name for f in files} | {"notes.txt"}
+    assert "segments" not in json.loads((tmp_path / "view.json").read_text())
+
+
+@pytest.mark.parametrize("crash_at", range(6))
+def test_a_crash_between_files_never_leaves_a_folder_that_looks_whole(tmp_path, radiograph, monkeypatch, crash_at):
+    """Whatever is in the way of the third file, say: a folder with view.json is one view, all of it."""
+    old = radiograph.with_metadata(mark="old")
+    export_view(tmp_path, old, [ball(np.zeros(3), 20)])
+    moved = []
+
+    def replace(source, target, real=os.replace):
+        if len(moved) == crash_at:
+            raise KeyboardInterrupt
+        moved.append(target)
+        real(source, target)
+
+    monkeypatch.setattr(os, "replace", replace)
+    try:
+        export_view(tmp_path, radiograph.with_metadata(mark="new"), [ball(np.zeros(3), 15)])
+    except KeyboardInterrupt:
+        assert not (tmp_path / "view.json").exists()
+    assert not any(p.is_dir() for p in tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("share", [0.05, 0.5, 0.999])
+def test_a_full_disk_is_noticed_and_the_older_view_stays(tmp_path, radiograph, share):
+    """A limit on the size of files stands in for a full disk. ITK itself does not always notice."""
+    resource = pytest.importorskip("resource")
+    write_view(tmp_path, radiograph)
+    before = {p.name: p.read_bytes() for p in tmp_path.iterdir()}
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    largest = max(len(content) for content in before.values())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(share * largest), hard))
+    try:
+        with pytest.raises(InputError, match="make space"):
+            write_view(tmp_path, radiograph)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
 def test_a_stopped_or_failed_export_leaves_nothing_behind(tmp_path, radiograph):
+    reports = []
     with pytest.raises(Stopped):
-        export_view(tmp_path / "view", radiograph, [ball(np.zeros(3), 20)], should_stop=lambda: True)
+        export_view(
+            tmp_path / "view", radiograph, [ball(np.zeros(3), 20)] * 2, (), lambda: bool(reports), reports.append
+        )
+    assert reports == [0], "it stops before the next segment"
+    with pytest.raises(Stopped):
+        export_view(tmp_path / "view", radiograph, should_stop=lambda: True)
     assert not (tmp_path / "view").exists()
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(InputError, match="Cannot write"):

@@ -29,6 +29,7 @@ def imports(path, file_scope=False):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def python_files():
@@ -41,8 +42,10 @@ def test_imports_point_one_way(path):
     rank = {name: i for i, name in enumerate([*ORDER[:-2], *ABOVE])} | {"commands": 20, "__main__": 21, "__init__": -1}
     for name in imports(path):
         top, _, rest = name.partition(".")
-        if top == "DeepDRRSlicerLib" and rest:
-            assert rank[rest.split(".")[0]] <= rank[package], f"{path} imports {name}"
+        part = rest.split(".")[0]
+        if top == "DeepDRRSlicerLib" and part in rank:
+            assert rank[part] <= rank[package], f"{path} imports {name}"
+            assert part not in ABOVE or package in ABOVE, f"{path} imports {name}, which needs Slicer"
         if top in SLICER_ONLY:
             assert package in ABOVE, f"{path} imports {name}: the engine runs without Slicer"
 
@@ -52,6 +55,22 @@ def test_nothing_heavy_is_imported_at_file_scope(path):
     if path.name in ("joseph.py", "thickness.py"):  # compiled by numba; they are imported when one projects
         return
     assert not HEAVY & {name.split(".")[0] for name in imports(path, file_scope=True)}
+
+
+def test_the_engine_loads_without_any_heavy_package():
+    """Slicer loads every module at start-up, with or without numba and torch."""
+    names = [".".join(path.relative_to(SHIPPED).with_suffix("").parts) for path in python_files()]
+    compiled = ("projection.joseph", "projection.thickness", "projection.cpu")
+    names = [n for n in names if not n.endswith(compiled) and n.split(".")[1] not in ABOVE]
+    code = f"""
+import importlib, sys
+sys.path.insert(0, {str(SHIPPED)!r})
+for name in {names!r}:
+    importlib.import_module(name)
+print(*sorted({HEAVY | SLICER_ONLY!r} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip()) == (0, ""), done.stdout + done.stderr
 
 
 def test_cmake_lists_every_file_that_ships():

@@ -1,10 +1,18 @@
 """The projector against closed forms, an independent march, and itself under every way to store one body."""
 
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ray_march import line_integrals
 
+from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
 from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.geometry.carm import CArmPose
 from DeepDRRSlicerLib.projection.projector import Stopped, make_projector
 from phantoms import centered, chord, material_volume, restored, spheres, storage_orders
@@ -64,11 +72,11 @@ def test_sixteen_beads_fall_where_the_geometry_says():
     matrix = centered(shape, (1.0, 0.9, 1.1), random_rotation(5))
     centers = np.array([rng.uniform(-45, 45, 3) for _ in range(16)])
     beams = [view(*a, size=(260, 260), pitch=0.8) for a in ((0, 0), (30, 0), (-40, 25), (100, -20))]
-    for center in centers:
-        images = make_projector(material_volume(spheres(shape, matrix, [center], 4.0, subsamples=6), matrix)).project(
-            beams
-        )[:, 0]
-        for beam, image in zip(beams, images):
+    beads = np.stack([spheres(shape, matrix, [center], 4.0, subsamples=6) for center in centers], axis=-1)
+    names = tuple(f"bead {n}" for n in range(16))
+    images = make_projector(MaterialVolume(names, beads, matrix)).project(beams)
+    for n, center in enumerate(centers):
+        for beam, image in zip(beams, images[:, n]):
             rows, columns = np.indices(image.shape)
             centroid = np.array([(image * columns).sum(), (image * rows).sum()]) / image.sum()
             normal = np.cross(beam.e_c, beam.e_r)
@@ -150,12 +158,183 @@ def test_nothing_before_the_source_or_behind_the_detector_counts():
     assert make_projector(material_volume(np.ones(shape, np.float32), matrix)).project([view()]).max() == 0
 
 
+@pytest.mark.parametrize("axis", range(3))
+@pytest.mark.parametrize("sign", [1, -1])
+def test_the_density_falls_to_zero_one_voxel_beyond_the_outermost_centres(axis, sign):
+    """Rays that meet the end of the array's reach exactly at a plane of voxels: they must not see the last voxel."""
+    n = 8
+    density = np.ones((n, n, n), np.float32)
+    across = (axis + 1) % 3
+    for slope in (0.5, 0.25):
+        for plane in range(n):
+            for edge in (-1.0, float(n)):
+                # Through (plane, edge) on the way out, in voxel coordinates, with millimetres alike.
+                start = np.full(3, 3.0)
+                start[axis] = plane - sign * 96
+                start[across] = edge - np.sign(edge) * 96 * slope
+                end = start.copy()
+                end[axis] += sign * 200
+                end[across] += np.sign(edge) * 200 * slope
+                e_c, e_r = np.eye(3)[across], np.eye(3)[3 - axis - across]
+                beam = ConeBeam(start, end, e_c, e_r, (1, 1), (1, 1))
+                found = make_projector(material_volume(density, np.eye(4))).project([beam])[0, 0, 0, 0] * MM_PER_CM
+                # Joseph's sum by hand: at each plane a triangle's weight from the edge inwards.
+                positions = start[across] + np.sign(edge) * slope * np.abs(np.arange(n) - start[axis])
+                weights = np.clip(np.minimum(positions + 1, n - positions), 0, 1)
+                assert found == pytest.approx(weights.sum() * np.sqrt(1 + slope**2), abs=1e-4)
+
+
+def test_source_or_detector_inside_the_body(body):
+    """What lies before the source or behind the detector is left out, to within half a voxel at that end."""
+    density, matrix = body
+    for pose in (
+        CArmPose(20, 10, (0, 0, 0), 610, 600, (9, 9), (3, 3)),
+        CArmPose(20, 10, (0, 0, 0), 900, 10, (9, 9), (30, 30)),
+    ):
+        beam = pose.beam()
+        image = make_projector(material_volume(density, matrix)).project([beam])[0, 0] * MM_PER_CM
+        towards = beam.pixel_centers() - beam.source
+        for row in range(9):
+            for column in range(9):
+                # The judge goes on beyond the detector; here it is stopped there, by what it finds further on.
+                ray = towards[row, column] / np.linalg.norm(towards[row, column])
+                onward = ConeBeam(
+                    beam.pixel_to_ras(column, row),
+                    beam.pixel_to_ras(column, row) + 400 * ray,
+                    *frame(ray),
+                    (1, 1),
+                    (1, 1),
+                )
+                whole, rest = (
+                    line_integrals(density, matrix, b, [p])[0] for b, p in ((beam, (row, column)), (onward, (0, 0)))
+                )
+                assert image[row, column] == pytest.approx(whole - rest, abs=3.0)
+
+
+def frame(direction):
+    """Two unit vectors at right angles to a direction."""
+    first = np.cross(direction, np.eye(3)[np.abs(direction).argmin()])
+    first /= np.linalg.norm(first)
+    return first, np.cross(direction, first)
+
+
+def test_rays_along_the_axes_of_the_array():
+    """Exactly parallel to two of the three axes, in every direction, at, between and beside voxel centres."""
+    rng = np.random.default_rng(5)
+    density = rng.random((5, 6, 7)).astype(np.float32)
+    projector = make_projector(material_volume(density, np.eye(4)))
+    for axis in range(3):
+        summed = np.pad(density.sum(axis=2 - axis), 1)  # over the axis that the rays run along
+        b, c = [a for a in range(3) if a != axis]
+        for sign in (1, -1):
+            for at_b, at_c in ((2, 3), (0, 0), (4, 2), (2.5, 3), (1.25, 2.75), (-0.5, 2), (-1, 2), (9, 2)):
+                source = np.zeros(3)
+                source[[b, c]] = at_b, at_c
+                source[axis] = -40 * sign
+                end = source.copy()
+                end[axis] = 60 * sign
+                beam = ConeBeam(source, end, np.eye(3)[b], np.eye(3)[c], (1, 1), (1, 1))
+                # Axes of `summed` run from the slowest to the fastest: c, then b.
+                x, y = np.clip([at_b + 1, at_c + 1], 0, np.array(summed.shape[::-1]) - 1)
+                x0, y0 = (min(int(v), n - 2) for v, n in zip((x, y), summed.shape[::-1]))
+                u, v = x - x0, y - y0
+                exact = (1 - u) * (1 - v) * summed[y0, x0] + u * (1 - v) * summed[y0, x0 + 1]
+                exact += (1 - u) * v * summed[y0 + 1, x0] + u * v * summed[y0 + 1, x0 + 1]
+                found = projector.project([beam])[0, 0, 0, 0] * MM_PER_CM
+                assert found == pytest.approx(exact, rel=1e-5, abs=1e-6), (axis, sign, at_b, at_c)
+
+
+def test_oblong_pixels_one_pixel_and_mirrored_detectors_see_the_same_body(body):
+    projector = make_projector(material_volume(*body))
+    pose = CArmPose(25, -15, (0, 0, 0), 1000, 600, (30, 24), (4, 8))
+    beam = pose.beam()
+    image = projector.project([beam])[0, 0]
+    assert image.shape == (30, 24) and image.max() > 1
+    columns = slice(None, None, -1)
+    mirrored = ConeBeam(beam.source, beam.pixel_to_ras(23, 0), -beam.e_c, beam.e_r, beam.pitch, beam.size)
+    assert np.allclose(projector.project([mirrored])[0, 0][:, columns], image, rtol=1e-4, atol=1e-4)
+    transposed = ConeBeam(beam.source, beam.pixel00, beam.e_r, beam.e_c, beam.pitch[::-1], beam.size[::-1])
+    assert np.allclose(projector.project([transposed])[0, 0].T, image, rtol=1e-4, atol=1e-4)
+    for row, column in ((0, 0), (13, 11), (29, 5)):
+        one = ConeBeam(beam.source, beam.pixel_to_ras(column, row), beam.e_c, beam.e_r, beam.pitch, (1, 1))
+        assert projector.project([one])[0, 0, 0, 0] == pytest.approx(image[row, column], rel=1e-4, abs=1e-5)
+
+
+def test_a_source_far_away_gives_parallel_rays(body):
+    density, matrix = body
+    near = CArmPose(0, 0, (0, 0, 0), 9e6 + 50, 9e6, (40, 40), (2.5, 2.5)).beam()
+    image = make_projector(material_volume(density, matrix)).project([near])[0, 0] * MM_PER_CM
+    middles = near.pixel_centers()
+    to_index = np.linalg.inv(matrix)
+    i, _, k = np.moveaxis(middles @ to_index[:3, :3].T + to_index[:3, 3], -1, 0)
+    summed = np.pad(density.sum(axis=1), 1) * 1.5  # over j, which is A
+    i, k = np.clip(i + 1, 0, summed.shape[1] - 1.001), np.clip(k + 1, 0, summed.shape[0] - 1.001)
+    i0, k0 = i.astype(int), k.astype(int)
+    u, v = i - i0, k - k0
+    exact = (1 - u) * (1 - v) * summed[k0, i0] + u * (1 - v) * summed[k0, i0 + 1]
+    exact += (1 - u) * v * summed[k0 + 1, i0] + u * v * summed[k0 + 1, i0 + 1]
+    assert np.abs(image - exact).max() < 1e-3 * exact.max()
+
+
+def test_two_threads_may_project_at_once_on_the_plainest_threads_of_numba():
+    """A live view and an export: numba's "workqueue", all there is on some machines, would end the process."""
+    code = """
+        import sys, threading
+        sys.path[:0] = sys.argv[1:]
+        import numba, numpy as np
+        from DeepDRRSlicerLib.anatomy.volume import Volume
+        from DeepDRRSlicerLib.geometry.carm import CArmPose
+        from DeepDRRSlicerLib.projection.projector import make_projector
+        from DeepDRRSlicerLib.projection.thickness import mask_thickness
+        from phantoms import centered, material_volume
+
+        ones, matrix = np.ones((50, 50, 50), np.float32), centered((50, 50, 50), (3, 3, 3))
+        beam = CArmPose(20, 10, (0, 0, 0), 1000, 600, (200, 200), (1, 1)).beam()
+        projectors = [make_projector(material_volume(ones, matrix)) for _ in range(2)]
+        jobs = [lambda p=p: p.project([beam]) for p in projectors]
+        jobs.append(lambda: mask_thickness(Volume(ones, matrix), beam))
+        for job in jobs:
+            job()
+        threads = [threading.Thread(target=lambda job=job: [job() for _ in range(15)]) for job in jobs]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert numba.threading_layer() == "workqueue"
+    """
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code), str(root / "DeepDRRSlicer"), str(root / "Testing")],
+        env=os.environ | {"NUMBA_THREADING_LAYER": "workqueue"}, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+
+
+def test_code_that_cannot_be_cached_is_named(monkeypatch, body):
+    """numba refuses to compile where neither the installation nor the home folder can be written."""
+    monkeypatch.setitem(sys.modules, "DeepDRRSlicerLib.projection.cpu", None)
+    with pytest.raises(InputError, match="install it with pip"):
+        make_projector(material_volume(*body))
+
+    class NoLocator:
+        def find_spec(self, name, path=None, target=None):
+            if name == "DeepDRRSlicerLib.projection.cpu":
+                raise RuntimeError("cannot cache function: no locator available")
+
+    monkeypatch.delitem(sys.modules, "DeepDRRSlicerLib.projection.cpu")
+    monkeypatch.setattr(sys, "meta_path", [NoLocator(), *sys.meta_path])
+    with pytest.raises(InputError, match="NUMBA_CACHE_DIR"):
+        make_projector(material_volume(*body))
+
+
 def test_a_batch_is_its_views_one_by_one_and_can_be_stopped(body):
     projector = make_projector(material_volume(*body))
     beams = [view(0), view(60)]
     assert np.array_equal(projector.project(beams), np.concatenate([projector.project([b]) for b in beams]))
     with pytest.raises(Stopped):
         projector.project(beams, should_stop=lambda: True)
+    with pytest.raises(InputError, match="needs views"):
+        projector.project([])
     with pytest.raises(InputError, match="same image size"):
         projector.project([view(), view(size=(10, 10))])
     with pytest.raises(InputError, match="backend"):

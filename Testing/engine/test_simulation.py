@@ -1,5 +1,7 @@
 """The whole chain against published slabs, and the picture of a real chest."""
 
+import dataclasses
+import json
 import threading
 import time
 
@@ -12,15 +14,18 @@ from DeepDRRSlicerLib.anatomy.volume import Volume
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.carm import CArmPose
 from DeepDRRSlicerLib.geometry.device import load_device
+from DeepDRRSlicerLib.geometry.files import beam_from_dict, beam_to_dict
 from DeepDRRSlicerLib.physics.detector import load_detector
 from DeepDRRSlicerLib.physics.materials import density
 from DeepDRRSlicerLib.projection.projector import Stopped
 from DeepDRRSlicerLib.simulation.display import Window, display_image
-from DeepDRRSlicerLib.simulation.simulator import Decomposition, Simulator
+from DeepDRRSlicerLib.simulation.simulator import THRESHOLD, Decomposition, Simulator
 from DeepDRRSlicerLib.simulation.technique import Technique, check_limits, parse_filtration
+from DeepDRRSlicerLib.simulation.views import ViewRequest, ViewSimulator, with_pose
 from DeepDRRSlicerLib.simulation.worker import LatestWorker
-from phantoms import centered
+from phantoms import centered, ras_grid, restored, storage_orders
 
+pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 IDEAL = load_detector("ideal")
 # 80 kVp, 3 mm Al, tungsten 12 degrees, ideal energy-integrating detector (computed with spekpy and xraylib).
 PMMA_SLABS = {10: 0.76034, 50: 0.26372, 100: 0.073980, 150: 0.021504, 200: 0.0064016}
@@ -65,6 +70,141 @@ def test_signal_is_absolute():
     assert one.open_field[20, 20] == pytest.approx(1.38e6 * 43.83 * 4, rel=0.01)
 
 
+@pytest.mark.parametrize(("sid", "pitch"), [(1000, 2.0), (1300, (1.0, 3.0))])
+def test_open_field_and_dose_of_every_pixel(sid, pitch):
+    """Inverse square and obliquity together go with the cube of the cosine; the dose is what enters all pixels."""
+    du, dv = np.broadcast_to(pitch, 2)
+    pose = CArmPose(30, 20, (0, 0, 0), sid, 600, (21, 11), (du, dv))
+    radiograph = Simulator(water_ct()).simulate(pose.beam(), Technique(mas=3), IDEAL)
+    v, u = np.meshgrid((np.arange(21) - 10) * dv, (np.arange(11) - 5) * du, indexing="ij")
+    cosine = sid / np.sqrt(sid**2 + u**2 + v**2)
+    expected = radiograph.open_field[10, 5] * cosine**3
+    assert np.allclose(radiograph.open_field, expected, rtol=1e-5)
+    assert radiograph.open_field[10, 5] == pytest.approx(1.38e6 * 43.83 * 3 * du * dv * (1000 / sid) ** 2, rel=0.01)
+    kerma = radiograph.metadata["spectrum"]["air_kerma_at_1m_ugy"]
+    assert kerma == pytest.approx(3 * 70.2, rel=0.02)
+    area = (cosine**3).sum() * du * dv * (1000 / sid) ** 2  # mm2 at 1 m
+    assert radiograph.metadata["dose"]["kerma_area_product_gycm2"] == pytest.approx(kerma * 1e-6 * area / 100, rel=1e-6)
+    assert radiograph.metadata["direction"]["primary_angle"] == pytest.approx(30)
+    assert radiograph.metadata["direction"]["secondary_angle"] == pytest.approx(20)
+    device = load_device("mobile_carm")
+    dose = with_pose(radiograph, pose, device).metadata["dose"]
+    assert dose["reference_air_kerma_ugy"] == pytest.approx(kerma / 0.45**2)
+    assert dose["kerma_area_product_gycm2"] > 0
+    near = dataclasses.replace(pose, sod=150)
+    assert "reference_air_kerma_ugy" not in with_pose(radiograph, near, device).metadata["dose"]
+
+
+def lumpy_ct():
+    """A body of soft tissue, fat, bone, lung and metal without any symmetry, which the CT cuts off on one side."""
+    rng = np.random.default_rng(2)
+    shape = (34, 42, 38)
+    matrix = centered(shape, (4.0, 4.5, 5.0))
+    hu = np.full(shape, -1000, np.int16)
+    grid = ras_grid(shape, matrix)
+    for radius, value in [(75, 40), *zip(rng.uniform(8, 30, 12), (-80, 900, -750, 300, 1600, 60) * 2), (5, 3071)]:
+        hu[np.linalg.norm(grid - (rng.uniform(-45, 45, 3) if radius < 75 else (20, 0, 10)), axis=-1) < radius] = value
+    return Volume(hu, matrix)
+
+
+def same_picture(one, other):
+    """To 1e-4 of the maximum, in the signal and in every material's area density; and the same rays flagged."""
+    assert one.materials == other.materials
+    assert np.abs(one.signal - other.signal).max() <= 1e-4 * one.signal.max()
+    assert np.abs(one.area_density - other.area_density).max() <= 1e-4 * one.area_density.max()
+    assert (one.border != other.border).mean() < 1e-3
+    return True
+
+
+@pytest.mark.parametrize(
+    ("angles", "size"),
+    [((0, 0), 48), ((45, 0), 48), *(pytest.param(a, 160, marks=pytest.mark.long) for a in ((33, -21), (90, 45)))],
+)
+def test_the_image_does_not_depend_on_how_the_ct_is_stored(angles, size):
+    """All 48 axis orders and flips of the CT, each with its matrix, through the whole chain."""
+    ct = lumpy_ct()
+    beam = view(*angles, size=(size, size), pitch=240 / size)
+    reference = Simulator(ct).simulate(beam, Technique(), IDEAL)
+    assert reference.border.any() and len(reference.materials) >= 5
+    for permutation, flips in storage_orders():
+        stored = Volume(*restored(ct.array, ct.ijk_to_ras, list(permutation), flips))
+        assert same_picture(Simulator(stored).simulate(beam, Technique(), IDEAL), reference), (permutation, flips)
+
+
+@pytest.mark.parametrize(("count", "size"), [(6, 64), pytest.param(60, 128, marks=pytest.mark.long)])
+def test_the_image_does_not_change_when_patient_and_c_arm_are_rotated_together(count, size):
+    rng = np.random.default_rng(8)
+    ct = lumpy_ct()
+    for _ in range(count):
+        q, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+        move = np.eye(4)
+        move[:3, :3], move[:3, 3] = q * np.linalg.det(q), rng.uniform(-500, 500, 3)
+        beam = view(rng.uniform(-180, 180), rng.uniform(-90, 90), size=(size, size), pitch=240 / size)
+        still = Simulator(ct).simulate(beam, Technique(), IDEAL)
+        moved = Simulator(Volume(ct.array, move @ ct.ijk_to_ras)).simulate(beam.transformed(move), Technique(), IDEAL)
+        assert same_picture(moved, still)
+
+
+def test_settings_hash_is_the_same_for_the_same_settings_however_written():
+    simulator = Simulator(water_ct())
+
+    def of(technique, beam=None):
+        return simulator.settings_hash(beam or view(), technique, IDEAL)
+
+    base = of(Technique(80, 2.0, {"aluminium": 3.0, "copper": 0.1}))
+    for technique in (
+        Technique(80.0, 2, {"Cu": 0.1, "Al": 3}),
+        Technique(np.int64(80), np.float64(2), {"copper": np.float64(0.1), "Al": np.int32(3)}),
+        Technique(80, 2, parse_filtration("Cu:0.1,Al:3")),
+    ):
+        assert of(technique) == base and technique == Technique(80, 2.0, {"aluminium": 3.0, "copper": 0.1})
+    beam = view()
+    again = beam_from_dict(json.loads(json.dumps(beam_to_dict(beam))))
+    assert of(Technique(), again) == of(Technique(), beam)
+    moved = Volume(water_ct().array, centered((40, 40, 40), (5, 5, 5.001)))
+    others = [
+        of(Technique(80, 2.0, {"Al": 3.0})),
+        of(Technique(80, 2.1, {"Al": 3.0, "Cu": 0.1})),
+        of(Technique(80, 2.0, {"Al": 3.0, "Cu": 0.1}), view(pitch=2.001)),
+        Simulator(moved).settings_hash(beam, Technique(80, 2.0, {"Al": 3, "Cu": 0.1}), IDEAL),
+        Simulator(water_ct(), Decomposition("other", THRESHOLD.decompose)).settings_hash(
+            beam, Technique(80, 2.0, {"Al": 3, "Cu": 0.1}), IDEAL
+        ),
+    ]
+    assert len({base, *others}) == 6
+    assert simulator.simulate(beam, Technique(), IDEAL).settings_hash == of(Technique())
+
+
+def request(patient="a", hu=0, **changes):
+    pose = CArmPose(0, 0, (0, 0, 0), 1000, 600, (8, 8), (10, 10))
+    device = load_device("mobile_carm")
+    settings = {"pose": pose, "technique": Technique()} | changes
+    return ViewRequest(ct=water_ct(hu), patient=patient, device=device, detector=IDEAL, **settings)
+
+
+def test_a_patient_is_prepared_once_and_a_new_one_replaces_it():
+    views = ViewSimulator()
+    first = views.simulate(request())
+    assert views.simulate(request(hu=500)).settings_hash == first.settings_hash, "the key says: the same patient"
+    other = views.simulate(request("b", hu=500))
+    assert other.settings_hash != first.settings_hash and other.signal[4, 4] < first.signal[4, 4]
+    assert views.simulate(request()).settings_hash == first.settings_hash
+    assert first.metadata["device"] == "Generic mobile C-arm" and first.metadata["c_arm"]["view"] == "AP"
+    with pytest.raises(Stopped):
+        views.simulate(request(), lambda: True)
+
+
+def test_a_request_beyond_the_device_is_refused():
+    far = CArmPose(0, 60, (0, 0, 0), 1000, 600, (8, 8), (10, 10))
+    with pytest.raises(InputError, match="secondary angle"):
+        request(pose=far)
+    with pytest.raises(InputError, match="tube voltage of 121"):
+        request(technique=Technique(kvp=121))
+    with pytest.raises(InputError, match="tube load"):
+        request(technique=Technique(mas=0.001))
+    request(technique=Technique(kvp=120, mas=100))
+
+
 def test_settings_hash_follows_whatever_changes_the_image():
     simulator = Simulator(water_ct())
     base = simulator.settings_hash(view(), Technique(), IDEAL)
@@ -79,11 +219,17 @@ def test_settings_hash_follows_whatever_changes_the_image():
 
 
 def test_display_has_a_fixed_window():
-    radiograph = Simulator(water_ct()).simulate(view(), Technique(), IDEAL)
+    radiograph = Simulator(water_ct()).simulate(view(pitch=8.0), Technique(), IDEAL)
     low, high = radiograph.log_attenuation.min(), radiograph.log_attenuation.max()
     grey = display_image(radiograph, Window(low, high))
     assert (grey.min(), grey.max()) == (0, 255)
     assert display_image(radiograph, Window(high, high + 1)).max() == 0
+    assert display_image(radiograph, Window(low - 1, low)).min() == 255
+    assert np.array_equal(grey, np.rint((radiograph.log_attenuation - low) / (high - low) * 255))
+    assert grey[20, 20] > grey[0, 0], "bone, and whatever else is dense, is white"
+    for low, high in ((1, 1), (2, 1), (0, float("inf")), (float("nan"), 1)):
+        with pytest.raises(InputError, match="window"):
+            Window(low, high)
 
 
 def test_thick_metal_gives_a_finite_picture():
@@ -98,6 +244,18 @@ def test_thick_metal_gives_a_finite_picture():
 def test_impossible_techniques_are_refused():
     with pytest.raises(InputError, match="tube load"):
         Technique(mas=0)
+    for bad in (float("nan"), 1e300, -1):
+        with pytest.raises(InputError, match="tube load"):
+            Technique(mas=bad)
+    with pytest.raises(InputError, match="named twice"):
+        Technique(filtration={"Al": 3, "aluminium": 1})
+    with pytest.raises(InputError, match="named twice"):
+        parse_filtration("Al:3,Cu:0.1,Al:1")
+    with pytest.raises(InputError, match="cheese"):
+        Technique(filtration={"cheese": 3})
+    for kvp in (float("nan"), 80.5, 300):
+        with pytest.raises(InputError, match="40 to 125 kV"):
+            Simulator(water_ct()).simulate(view(), Technique(kvp=kvp), IDEAL)
     with pytest.raises(InputError, match="Al:3"):
         parse_filtration("Al=3")
     with pytest.raises(InputError, match="outside"):
@@ -174,7 +332,61 @@ def test_a_result_that_is_out_of_date_is_never_handed_out():
     worker.cancel()
     time.sleep(0.05)
     assert worker.collect() is None
+    go_on.clear()
+    worker.submit("running")
+    wait_for(lambda: begun[-1] == "running")
+    worker.cancel()
+    go_on.set()
+    time.sleep(0.05)
+    assert worker.collect() is None
     worker.close()
+
+
+def test_a_job_that_does_not_listen_is_out_of_date_all_the_same():
+    """It ends after a newer one was submitted, and before that one begins: its result must not be shown."""
+    begun, go_on = [], threading.Event()
+
+    def work(job, should_stop):
+        begun.append(job)
+        assert go_on.wait(10)
+        return job
+
+    worker = LatestWorker(work)
+    worker.submit("old")
+    wait_for(lambda: begun == ["old"])
+    worker.submit("new")
+    go_on.set()
+    found = []
+    wait_for(lambda: (outcome := worker.collect()) and found.append(outcome.result) or found)
+    time.sleep(0.02)
+    assert found == ["new"] and worker.collect() is None
+    worker.close()
+    worker.submit("late")
+    time.sleep(0.02)
+    assert begun == ["old", "new"] and worker.collect() is None
+
+
+def test_a_cancelled_job_that_waits_never_begins():
+    worker, begun, go_on = slow_worker()
+    worker.submit(1)
+    wait_for(lambda: begun == [1])
+    with worker._changed:  # so that the thread cannot take the second job before it is cancelled
+        worker.submit(2)
+        worker.cancel()
+    time.sleep(0.05)
+    assert begun == [1] and worker.collect() is None
+    go_on.set()
+    worker.submit(3)
+    assert wait_for(worker.collect).result == 3
+    worker.close()
+
+
+def test_closing_stops_the_job_that_runs():
+    worker, begun, _ = slow_worker()
+    worker.submit(1)
+    wait_for(lambda: begun == [1])
+    worker.close()
+    assert worker.collect() is None
 
 
 def test_a_failed_job_is_reported_and_the_next_one_runs():

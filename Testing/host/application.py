@@ -10,110 +10,68 @@ Exceptions in slots, timers, observers and threads are raised by the next proces
 """
 
 import gc
-import importlib.util
+import importlib
 import os
-import shutil
 import sys
 import threading
 import time
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import shiboken6
 import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
-from . import (
-    calls,
-    core,
-    ctk_module,
-    layout,
-    parameter_node,
-    pythonqt,
-    qmrml_module,
-    qt_module,
-    scripted_module,
-    services,
-)
-from .pythonqt import invokable
+from . import calls, core, ctk_module, parameter_node, pythonqt, qmrml_module, qt_module, scripted_module
 
-FOUR_UP = 3  # vtkMRMLLayoutNode::SlicerLayoutFourUpView
-
-
-class qSlicerApplication(QtCore.QObject):
-    startupCompleted = QtCore.Signal()
-
-    def __init__(self, running):
-        super().__init__()
-        self._core = running
-        self.manager = layout.qSlicerLayoutManager(running)
-        self.modules = qmrml_module.qSlicerModuleManager()
-
-    @invokable
-    def setOverrideCursor(self, cursor: QtGui.QCursor | QtCore.Qt.CursorShape):
-        QtWidgets.QApplication.setOverrideCursor(cursor)
-
-    layoutManager = invokable(lambda self: self.manager)
-    moduleManager = invokable(lambda self: self.modules)
-    applicationLogic = invokable(lambda self: self._core.applicationLogic)
-    mrmlScene = invokable(lambda self: self._core.scene)
-    processEvents = invokable(lambda self: QtWidgets.QApplication.processEvents())
-    testingEnabled = invokable(lambda self: True)
-    topLevelWidgets = invokable(lambda self: [])  # as with --no-main-window
-    pauseRender = invokable(lambda self: self._core.applicationLogic.PauseRender())
-    resumeRender = invokable(lambda self: self._core.applicationLogic.ResumeRender())
-    restoreOverrideCursor = invokable(lambda self: QtWidgets.QApplication.restoreOverrideCursor())
-    applicationName = QtCore.Property(str, lambda self: "Slicer")
-    temporaryPath = QtCore.Property(str, lambda self: self._core.temporaryPath)
+_MODULES = {
+    "qt": qt_module.module,
+    "ctk": ctk_module.module,
+    "slicer.parameterNodeWrapper": parameter_node,
+    "slicer.ScriptedLoadableModule": scripted_module,
+    "slicer.i18n": SimpleNamespace(tr=lambda text: text, translate=lambda context, text: text),
+}
 
 
 class HostApplication:
-    """One at a time in a process: the slicer namespace holds one scene.
-
-    answers: deque of what the user answers to the next modal dialogs (a path, or a button such as qt.QMessageBox.Yes).
-    """
+    """One at a time in a process: the slicer namespace holds one scene."""
 
     def __enter__(self):
         os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
         self._qt = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["Slicer"])
         self._qt.setStyle("Fusion")
-        QtCore.qInstallMessageHandler(_qtMessage)
+        QtCore.qInstallMessageHandler(_onQtMessage)
         calls.errors.clear()
-        self._restoreHooks = calls.installErrorHooks()
-        self._threads, self._timers = set(threading.enumerate()), _activeTimers()
+        # What VTK observers, event handlers and threads raise ends in these hooks.
+        self._hooks = sys.excepthook, threading.excepthook
+        sys.excepthook = lambda kind, error, trace: calls.record(error)
+        threading.excepthook = lambda arguments: calls.record(arguments.exc_value)
+        self._threads, self._timers = threading.enumerate(), []
+        self._timers = self._newTimers()
         self._name = self._module = None
-        self.answers = qt_module.answers
         self._core = core.start(testing=True)
-        qmrml_module.install()
-        self._modules = {
-            "qt": qt_module.makeModule(),
-            "ctk": ctk_module.makeModule(),
-            "slicer.parameterNodeWrapper": parameter_node,
-            "slicer.ScriptedLoadableModule": scripted_module,
-            **services.makeModules(),
-        }
-        sys.modules.update(self._modules)
-        for name in (n for n in self._modules if n.startswith("slicer.")):
-            setattr(slicer, name.partition(".")[2], sys.modules[name])
-        slicer.app = pythonqt.wrap(qSlicerApplication(self._core))
+        sys.modules.update(_MODULES)
+        slicer.app = pythonqt.wrap(qmrml_module.qSlicerApplication(self._core))
+        self._views = slicer.app._obj.manager
         self._makeWindow()
-        slicer.app.layoutManager().setLayout(FOUR_UP)
+        self._core.layoutLogic.GetLayoutNode().SetViewArrangement(slicer.vtkMRMLLayoutNode.SlicerLayoutFourUpView)
         return self
 
     def __exit__(self, kind, value, trace):
         try:
             if self._module is not None and self._module.widget is not None:
-                self._removeWidget()
+                self.closeModule()
         finally:
-            slicer.app._obj.manager.close()
+            for timer in self._newTimers():
+                timer.stop()
+            self._views.close()
             self._window.deleteLater()
             self._flush()
-            for name in (*self._modules, self._name):
+            for name in (*_MODULES, self._name):
                 sys.modules.pop(name, None)
             core.stop()
-            qt_module.reset()
-            self._restoreHooks()
-            QtCore.qInstallMessageHandler(None)
+            sys.excepthook, threading.excepthook = self._hooks
         if kind is None:
             self.check()
 
@@ -125,9 +83,8 @@ class HostApplication:
         self._scroll.setFixedWidth(420)
         self._scroll.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         row = QtWidgets.QHBoxLayout(self._window)
-        row.setContentsMargins(4, 4, 4, 4)
         row.addWidget(self._scroll)
-        row.addWidget(slicer.app._obj.manager.panel, 1)
+        row.addWidget(self._views.panel, 1)
         self._window.resize(1440, 900)
         self._window.show()
 
@@ -139,10 +96,7 @@ class HostApplication:
         self._name = path.stem
         if str(path.parent) not in sys.path:
             sys.path.insert(0, str(path.parent))
-        spec = importlib.util.spec_from_file_location(path.stem, path)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[path.stem] = module
-        spec.loader.exec_module(module)
+        module = importlib.import_module(path.stem)
         self._module = qmrml_module.qSlicerScriptedLoadableModule(str(path))
         setattr(slicer.modules, path.stem.lower(), pythonqt.wrap(self._module))
         self._moduleObject = getattr(module, path.stem)(pythonqt.wrap(self._module))
@@ -156,6 +110,8 @@ class HostApplication:
         if self._scroll.widget() is None:
             self._scroll.setWidget(self._module.widget)
         self._module.widget.setEntered(True)
+        # Slicer's module panel is never narrower than what it shows.
+        self._scroll.setFixedWidth(max(420, self._module.widget.minimumSizeHint().width() + 20))
         self.processEvents()
         return self._module.widget.python
 
@@ -171,14 +127,12 @@ class HostApplication:
         return self._module.widget.python
 
     def closeModule(self):
-        """Leave the module and unload its panel; returns what it left behind, see leftovers()."""
-        reference = weakref.ref(self._module.widget.python)
-        self._removeWidget()
-        self.check()
-        return self.leftovers(reference)
+        """Leave the module and unload its panel; returns the names of timers, threads and objects that outlive it.
 
-    def _removeWidget(self):
+        An observer or connection that was not removed keeps the panel's objects alive.
+        """
         widget, self._module.widget = self._module.widget, None
+        reference = weakref.ref(widget.python)
         widget.setEntered(False)
         widget.python.cleanup()
         widget.python = None
@@ -186,32 +140,24 @@ class HostApplication:
         self._scroll.takeWidget()
         widget.deleteLater()
         self._flush()
-
-    def leftovers(self, reference=lambda: None):
-        """Names of the running timers, threads and panel objects that outlive the panel.
-
-        An observer or connection that was not removed keeps the panel's objects alive.
-        """
+        self.check()
         gc.collect()
+        observing = [o for o in _objects(slicer.util.VTKObservationMixin) if o.Observations]
         found = [f"thread {t.name}" for t in threading.enumerate() if t not in self._threads]
-        found += [f"timer {t.objectName()}" for t in _activeTimers() if t not in self._timers]
-        found += [f"single shot of {receiver.target}" for receiver in qt_module.pendingSingleShots]
-        found += [
-            f"observers of {o!r}"
-            for o in gc.get_objects()
-            if isinstance(o, slicer.util.VTKObservationMixin) and o.Observations
-        ]
-        if reference() is not None:
-            found.append(f"panel {reference()!r}")
-        return found
+        found += [f"timer {t.objectName()}" for t in self._newTimers()] + [f"observers of {o!r}" for o in observing]
+        return found + [f"panel {o!r}" for o in [reference()] if o is not None]
+
+    def _newTimers(self):
+        timers = [t for t in _objects(QtCore.QTimer) if shiboken6.isValid(t) and t.isActive()]
+        return [t for t in timers if t not in self._timers]
 
     # Events and errors
 
-    def processEvents(self, until=None, timeout_s=10.0):
-        """Run the event loop once, or until ``until()`` holds; raises TimeoutError, and what slots raised."""
+    def processEvents(self, until=lambda: True, timeout_s=10.0):
+        """Run the event loop once, and on until ``until()`` holds; raises TimeoutError, and what slots raised."""
         end = time.monotonic() + timeout_s
         self._flush()
-        while until is not None and not until():
+        while not until():
             self.check()
             if time.monotonic() > end:
                 raise TimeoutError(f"nothing happened within {timeout_s} s")
@@ -234,51 +180,22 @@ class HostApplication:
 
     def screenshot(self, path, size=(1440, 900), dark=False):
         """Write a PNG of the panel and the rendered views."""
-        self._qt.setPalette(_palette(dark))
+        shades = ("#454545", "#323232") if dark else ("#e4e4e4", "#efefef")
+        palette = QtGui.QPalette(*map(QtGui.QColor, shades))  # of buttons and window; Qt finds the others
+        palette.setColor(QtGui.QPalette.ColorRole.Highlight, QtGui.QColor("#308cc6"))
+        self._qt.setPalette(palette)
         self._window.resize(*size)
         self._flush()
-        for view in slicer.app._obj.manager.shownViews():
+        for view in self._views.views.values():
             view.forceRender()
-        self._flush()
-        picture = self._window.grab()
-        self._qt.setPalette(_palette(False))
-        temporary = os.path.join(self._core.temporaryPath, "screenshot.png")
-        if not picture.save(temporary):
-            raise OSError(f"The screenshot could not be written to {temporary}.")
-        shutil.move(temporary, path)
+        if not self._window.grab().save(str(path), "PNG"):
+            raise OSError(f"The screenshot could not be written to {path}.")
 
 
-def _activeTimers():
-    return [
-        t for t in gc.get_objects() if isinstance(t, QtCore.QTimer) and shiboken6.isValid(t) and t.isActive()
-    ]
+def _objects(kind):
+    return [o for o in gc.get_objects() if issubclass(type(o), kind)]  # isinstance() fails on dead weak proxies
 
 
-def _palette(dark):
-    role, color = QtGui.QPalette.ColorRole, QtGui.QColor
-    window, base, text, button = (
-        ("#323232", "#1e1e1e", "#e6e6e6", "#454545") if dark else ("#efefef", "#ffffff", "#101010", "#e4e4e4")
-    )
-    palette = QtGui.QPalette(color(button), color(window))
-    for group, shade in (
-        (role.Window, window),
-        (role.Base, base),
-        (role.AlternateBase, window),
-        (role.Button, button),
-        (role.Text, text),
-        (role.WindowText, text),
-        (role.ButtonText, text),
-        (role.ToolTipBase, base),
-        (role.ToolTipText, text),
-        (role.Highlight, "#308cc6"),
-        (role.HighlightedText, "#ffffff"),
-    ):
-        palette.setColor(group, color(shade))
-    for disabled in (role.Text, role.WindowText, role.ButtonText):
-        palette.setColor(QtGui.QPalette.ColorGroup.Disabled, disabled, color("#808080"))
-    return palette
-
-
-def _qtMessage(kind, context, message):
-    if "propagateSizeHints" not in message:
-        sys.stderr.write(message + "\n")
+def _onQtMessage(kind, context, message):
+    if "propagateSizeHints" not in message:  # the off-screen platform says so for every window
+        print(message, file=sys.stderr)

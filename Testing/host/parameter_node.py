@@ -1,23 +1,18 @@
 """slicer.parameterNodeWrapper of the test host: typed parameters stored in a vtkMRMLScriptedModuleNode.
 
 Keys and string forms are Slicer's, so that a scene saved by either is read by the other: numbers by str(), booleans as
-True or False, enums by name, nodes as an empty parameter and a node reference of the same role, ``A | None`` under
-"<name>.<position in the union>".
+True or False, nodes as an empty parameter and a node reference of the same role. connectGui() binds as Slicer's does.
 """
 
-import enum
-import pathlib
-import types
+import dataclasses
 import typing
 
 import slicer
+import vtk
 
-from .gui_binding import Binding, Choice, Decimals, Default, Maximum, Minimum, SingleStep, WithinRange
+__all__ = ["parameterNodeWrapper", "WithinRange"]
 
-__all__ = ["parameterNodeWrapper", "Choice", "Decimals", "Default", "Maximum", "Minimum", "SingleStep", "WithinRange"]
-
-_NONE = type(None)
-_READ = {int: int, float: float, str: str, bool: "True".__eq__, pathlib.Path: pathlib.Path, _NONE: lambda text: None}
+_READ = {int: int, float: float, str: str, bool: "True".__eq__}
 
 
 def __getattr__(name):
@@ -26,178 +21,136 @@ def __getattr__(name):
     raise NotImplementedError(f"the test host has no slicer.parameterNodeWrapper.{name}")
 
 
-def _is(kind, base):
-    return isinstance(kind, type) and issubclass(kind, base)
-
-
-class _Single:
-    """Storage of a parameter of one type."""
-
-    def __init__(self, kind):
-        if kind not in _READ and not _is(kind, (enum.Enum, slicer.vtkMRMLNode)):
-            raise NotImplementedError(f"the test host has no parameters of type {kind}")
-        self.kind, self.isNode = kind, _is(kind, slicer.vtkMRMLNode)
-        self.nullable = self.isNode or kind is _NONE
-
-    def default(self):
-        return None if self.nullable else next(iter(self.kind)) if _is(self.kind, enum.Enum) else self.kind()
+@dataclasses.dataclass
+class WithinRange:
+    minimum: float
+    maximum: float
 
     def validate(self, value):
-        if value is None:
-            if not self.nullable:
-                raise ValueError("Value must not be None")
-        elif not isinstance(value, (int, float) if self.kind is float else self.kind):
-            raise TypeError(f"Value must be of type {self.kind.__name__}, is {value!r} of {type(value).__name__}")
-
-    def isIn(self, node, key):
-        return node.HasParameter(key)
-
-    def write(self, node, key, value):
-        if self.isNode:
-            node.SetParameter(key, "")  # tells None from never written
-            node.SetNodeReferenceID(key, value.GetID() if value is not None else None)
-        else:
-            text = value.name if isinstance(value, enum.Enum) else "True" if value is None else str(value)
-            node.SetParameter(key, text)
-
-    def read(self, node, key):
-        if self.isNode:
-            return node.GetNodeReference(key)
-        text = node.GetParameter(key)
-        if self.kind in _READ:
-            return _READ[self.kind](text)
-        if text not in self.kind.__members__:
-            raise ValueError(f"Found {text!r} in parameter node but it is not a name in {self.kind!r}")
-        return self.kind[text]
-
-    def remove(self, node, key):
-        node.UnsetParameter(key)
-        if self.isNode:
-            node.RemoveNodeReferenceIDs(key)
+        if not self.minimum <= value <= self.maximum:
+            raise ValueError(f"Value must be within range [{self.minimum}, {self.maximum}], is {value}")
 
 
-class _Union:
-    """Storage of a parameter of several types, each under its own key."""
+class _Parameter(property):
+    """One annotated member: a property of the wrapper class."""
 
-    def __init__(self, kinds):
-        self.options = [_Single(kind) for kind in kinds]
-
-    def default(self):
-        return None if len(self.options) == 2 and self.options[1].kind is _NONE else self.options[0].default()
-
-    def _index(self, value):
-        for index, option in enumerate(self.options):
-            if type(value) is option.kind or (option.isNode and isinstance(value, option.kind)):
-                return index
-        raise TypeError(f"Unable to write value {value!r} of type {type(value).__name__}")
-
-    validate = _index
-
-    def isIn(self, node, key):
-        return any(option.isIn(node, f"{key}.{index}") for index, option in enumerate(self.options))
-
-    def write(self, node, key, value):
-        with slicer.util.NodeModify(node):
-            for index, option in enumerate(self.options):
-                option.remove(node, f"{key}.{index}")
-            self.options[self._index(value)].write(node, f"{key}.{self._index(value)}", value)
-
-    def read(self, node, key):
-        found = (i for i, option in enumerate(self.options) if option.isIn(node, f"{key}.{i}"))
-        index = next(found)
-        return self.options[index].read(node, f"{key}.{index}")
-
-
-class _Parameter:
     def __init__(self, cls, name, hint):
+        super().__init__(lambda owner: self.read(owner.parameterNode), self._set)
         self.name = name
-        self.kind, *self.notes = typing.get_args(typing.Annotated[hint, None])[:-1]
-        union = typing.get_origin(self.kind) in (typing.Union, types.UnionType)
-        self.kinds = typing.get_args(self.kind) if union else (self.kind,)
-        self.storage = _Union(self.kinds) if union else _Single(self.kind)
-        annotated = self.note(Default)
-        self.default = annotated.value if annotated else self.storage.default()
-        self.default = vars(cls).get(name, self.default)
+        self.kind, *notes = typing.get_args(typing.Annotated[hint, None])[:-1]
+        self.isNode = isinstance(self.kind, type) and issubclass(self.kind, slicer.vtkMRMLNode)
+        if not (self.isNode or self.kind in _READ) or not all(isinstance(note, WithinRange) for note in notes):
+            raise NotImplementedError(f"the test host has no parameters of type {hint}")
+        self.range = notes[0] if notes else None
+        self.default = vars(cls).get(name, None if self.isNode else self.kind())
 
-    def note(self, kind):
-        return next((note for note in self.notes if isinstance(note, kind)), None)
+    def _set(self, owner, value):
+        self.write(owner.parameterNode, value)
 
     def read(self, node):
-        if not self.storage.isIn(node, self.name):
+        if not node.HasParameter(self.name):
             self.write(node, self.default)
-        return self.storage.read(node, self.name)
+        return node.GetNodeReference(self.name) if self.isNode else _READ[self.kind](node.GetParameter(self.name))
 
     def write(self, node, value):
-        for validator in (self.storage, *self.notes):
-            if hasattr(validator, "validate"):
-                validator.validate(value)
-        self.storage.write(node, self.name, value)
+        if value is None and not self.isNode:
+            raise ValueError("Value must not be None")
+        if value is not None and not isinstance(value, (int, float) if self.kind is float else self.kind):
+            raise TypeError(f"Value must be of type {self.kind.__name__}, is {value!r} of {type(value).__name__}")
+        if self.range is not None:
+            self.range.validate(value)
+        node.SetParameter(self.name, "" if self.isNode else str(value))  # "" tells None from never written
+        if self.isNode:
+            node.SetNodeReferenceID(self.name, value.GetID() if value is not None else None)
 
-    def property(self):
-        return property(
-            lambda wrapper: self.read(wrapper.parameterNode),
-            lambda wrapper, value: self.write(wrapper.parameterNode, value),
-        )
+
+def _connector(parameter, widget):
+    """(read, write, signal) of a widget of exactly the class that goes with the type, as in Slicer's registry."""
+    kind, name, limits = parameter.kind, type(widget).__name__, parameter.range
+    if parameter.isNode and name == "qMRMLNodeComboBox":
+        widget.nodeTypes = [kind().GetClassName()]
+        return widget.currentNode, widget.setCurrentNode, widget.currentNodeChanged
+    if kind is bool and name == "QCheckBox":
+        return lambda: widget.checked, lambda value: setattr(widget, "checked", value), widget.toggled
+    if kind is float and name in ("QDoubleSpinBox", "ctkSliderWidget"):
+        if limits is None and name == "ctkSliderWidget":
+            raise RuntimeError("Cannot have a connection to ctkSliderWidget where the float types is unbounded.")
+        widget.minimum, widget.maximum = (limits.minimum, limits.maximum) if limits else (-float("inf"), float("inf"))
+        return lambda: widget.value, lambda value: setattr(widget, "value", value), widget.valueChanged
+    raise RuntimeError(f"Unable to create GUI connector from datatype '{kind}' to widget type '{type(widget)}'.")
+
+
+class _Binding:
+    """The parameters and widgets of one connectGui() call."""
+
+    def __init__(self, node, pairs):
+        self.node, self.updating, self.bound = node, False, []
+        for parameter, (read, write, signal) in [(p, _connector(p, widget)) for p, widget in pairs]:
+            write(parameter.read(node))
+            slot = self._slot(parameter, read)
+            signal.connect(slot)
+            self.bound.append((parameter, write, signal, slot))
+        self.tag = node.AddObserver(vtk.vtkCommand.ModifiedEvent, self.updateWidgets)
+
+    def _slot(self, parameter, read):
+        def updateParameter():
+            if not self.updating:
+                with slicer.util.NodeModify(self.node):
+                    parameter.write(self.node, read())
+
+        return updateParameter
+
+    def updateWidgets(self, caller, event):
+        if self.updating:
+            return
+        self.updating = True
+        try:
+            for parameter, write, _, _ in self.bound:
+                write(parameter.read(self.node))
+        finally:
+            self.updating = False
+
+    def disconnect(self):
+        self.node.RemoveObserver(self.tag)
+        for _, _, signal, slot in self.bound:
+            signal.disconnect(slot)
 
 
 class _Members:
     """What a wrapper class gets beside its parameters."""
 
     def __init__(self, parameterNode):
-        self.parameterNode = parameterNode
-        self._bindings = []
+        self.parameterNode, self._bindings = parameterNode, []
         for parameter in self.allParameters.values():
             parameter.read(parameterNode)  # writes the default of a missing one
 
-    def _parameter(self, name):
-        if name not in self.allParameters:
-            raise ValueError(f"Cannot find a param with the given name: {name}; there are {list(self.allParameters)}")
-        return self.allParameters[name]
-
-    def getValue(self, name):
-        return self._parameter(name).read(self.parameterNode)
-
-    def setValue(self, name, value):
-        self._parameter(name).write(self.parameterNode, value)
-
-    def connectParametersToGui(self, mapping):
-        parameters = {name: self._parameter(name) for name in mapping}  # all names are checked before any is connected
-        self._bindings.append(Binding(self, parameters, mapping))
+    def connectGui(self, gui):
+        widgets = {widget.property("SlicerParameterName"): widget for widget in vars(gui).values()}
+        widgets.pop(None, None)
+        if not widgets.keys() <= self.allParameters.keys():
+            raise ValueError(f"Cannot find params with the names {widgets.keys() - self.allParameters.keys()}")
+        pairs = [(self.allParameters[name], widget) for name, widget in widgets.items()]
+        self._bindings.append(_Binding(self.parameterNode, pairs))
         return len(self._bindings) - 1
 
-    def connectGui(self, gui):
-        isWidget = getattr(gui, "isWidgetType", lambda: False)()
-        widgets = slicer.util.findChildren(gui) if isWidget else vars(gui).values()
-        named = {widget.property("SlicerParameterName"): widget for widget in widgets}
-        return self.connectParametersToGui({name: widget for name, widget in named.items() if name})
-
     def disconnectGui(self, tag):
-        if tag is not None and self._bindings[tag] is not None:
-            self._bindings[tag].disconnect()
-            self._bindings[tag] = None
-
-    def AddObserver(self, event, callback, priority=0.0):
-        return self.parameterNode.AddObserver(event, callback, priority)
+        binding, self._bindings[tag] = self._bindings[tag], None
+        if binding is not None:
+            binding.disconnect()
 
 
 def _forward(name):
     return lambda self, *arguments: getattr(self.parameterNode, name)(*arguments)
 
 
-_FORWARDED = ("StartModify", "EndModify", "RemoveObserver", "Modified")
-_OTHER_RESERVED = ("default", "isCached", "dataType", "allParameters")
-
-
 def parameterNodeWrapper(cls):
     """Class decorator: turns the annotated members of ``cls`` into typed parameters of a parameter node."""
     parameters = {n: _Parameter(cls, n, hint) for n, hint in typing.get_type_hints(cls, include_extras=True).items()}
     members = {n: member for n, member in vars(_Members).items() if n == "__init__" or not n.startswith("__")}
-    members |= {name: _forward(name) for name in _FORWARDED}
-    for name in (*members, *_OTHER_RESERVED):
+    members |= {n: _forward(n) for n in ("AddObserver", "RemoveObserver", "StartModify", "EndModify", "Modified")}
+    for name in (*members, "getValue", "setValue", "default", "isCached", "dataType", "allParameters"):
         if name != "__init__" and (hasattr(cls, name) or name in parameters):
             raise ValueError(f"Cannot use reserved name '{name}' in a parameterNodeWrapper")
-    members |= {name: parameter.property() for name, parameter in parameters.items()}
-    for name, member in members.items():
+    for name, member in (members | parameters | {"allParameters": parameters}).items():
         setattr(cls, name, member)
-    cls.allParameters = parameters
     return cls

@@ -145,21 +145,14 @@ def test_keyword_arguments(panel):
         panel.ui.applyButton.setText(text="x")
 
 
-def test_attributes_on_python_subclasses(slicer_host):
+def test_python_subclasses_of_qt_classes(slicer_host):
+    """On their instances PythonQt would take misspelt properties without a word."""
     import qt
 
-    class Marked(qt.QLabel):
-        def __init__(self, text):
-            super().__init__(text)
-            self.mark = 3
+    with pytest.raises(NotImplementedError, match="no Python subclasses of Qt classes"):
 
-    marked = Marked("x")
-    assert (marked.mark, marked.text) == (3, "x")
-    with pytest.raises(NotImplementedError, match="paintEvent"):
-
-        class Painted(qt.QLabel):
-            def paintEvent(self, event):  # the host would never call it
-                pass
+        class Marked(qt.QLabel):
+            pass
 
 
 def test_slots_and_signals_cannot_be_overwritten(panel):
@@ -168,7 +161,7 @@ def test_slots_and_signals_cannot_be_overwritten(panel):
     with pytest.raises(AttributeError, match="Signal 'clicked'"):
         panel.ui.applyButton.clicked = print
     with pytest.raises(AttributeError, match="not writable"):
-        panel.ui.labelEdit.selectedText = "x"
+        panel.ui.offsetSpinBox.cleanText = "x"
 
 
 @pytest.mark.parametrize("value", [3, None, pathlib.Path("a"), np.str_, 1.5])
@@ -184,12 +177,12 @@ def test_numpy_scalars_are_no_numbers(panel, value):
     with pytest.raises(AttributeError):
         panel.ui.angleSlider.value = value
     with pytest.raises(TypeError):
-        panel.ui.countSpinBox.setValue(value)
+        panel.ui.offsetSpinBox.setValue(value)
 
 
 def test_floats_are_not_floored(panel):
     with pytest.raises(TypeError):
-        panel.ui.countSpinBox.setValue(2.7)
+        panel.ui.offsetSpinBox.setDecimals(2.7)
     with pytest.raises(TypeError):
         panel.ui.applyButton.setEnabled(np.bool_(True))
 
@@ -226,39 +219,15 @@ def test_out_parameters(panel):
         panel.ui.formLayout.getContentsMargins()
 
 
-def test_file_dialog_returns_a_string(slicer_host):
-    import qt
-
-    with pytest.raises(RuntimeError, match="would wait for the user"):
-        qt.QFileDialog.getOpenFileName(None, "Open", "/tmp", "*.json")
-    slicer_host.answers.append("/tmp/a.json")
-    assert qt.QFileDialog.getOpenFileName(None, "Open", "/tmp", "*.json") == "/tmp/a.json"
-
-
-def test_message_box(slicer_host):
-    import qt
-
-    slicer_host.answers.append(qt.QMessageBox.Yes)
-    box = qt.QMessageBox()
-    box.text = "Delete?"
-    assert box.exec_() == qt.QMessageBox.Yes
-
-
-def test_settings_come_back_as_strings(slicer_host):
-    import qt
-
-    settings = qt.QSettings()
-    settings.setValue("a", True)
-    settings.setValue("b", 3)
-    assert (qt.QSettings().value("a"), qt.QSettings().value("b")) == ("true", "3")
-
-
 def test_names_that_the_host_lacks(slicer_host):
     import ctk
     import qt
 
-    with pytest.raises(NotImplementedError):
-        qt.QTreeWidget  # noqa: B018
+    for name in ("QTreeWidget", "QFileDialog", "QLineEdit"):
+        with pytest.raises(NotImplementedError, match=name):
+            getattr(qt, name)
+    with pytest.raises(NotImplementedError, match="QMessageBox"):
+        qt.QMessageBox()
     with pytest.raises(NotImplementedError):
         ctk.ctkMatrixWidget  # noqa: B018
     assert not hasattr(qt, "QRegExp")  # gone with Qt 6
@@ -273,8 +242,7 @@ def test_find_children_of_qt(panel):
     assert slicer.util.findChild(panel.parent, "applyButton") == panel.ui.applyButton
 
 
-def test_children_by_name_and_the_name_attribute(panel):
-    assert panel.ui.SamplePanel.applyButton is panel.ui.applyButton
+def test_name_attribute(panel):
     assert panel.ui.applyButton.name == panel.ui.applyButton.objectName == "applyButton"
 
 
@@ -299,6 +267,8 @@ def test_disconnect_needs_the_same_callable(panel):
     panel.ui.applyButton.connect("clicked()", slot)
     with pytest.raises(RuntimeError, match="new lambda"):
         panel.ui.applyButton.disconnect("clicked()", lambda: None)
+    with pytest.raises(RuntimeError, match="already"):
+        panel.ui.applyButton.connect("clicked()", slot)
     assert panel.ui.applyButton.disconnect("clicked()", slot)
 
 

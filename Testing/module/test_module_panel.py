@@ -348,6 +348,117 @@ def test_nothing_is_left_behind(host, patient):
     assert host.closeModule() == []
 
 
+def test_a_reloaded_panel_works_without_being_entered_again(host, patient):
+    widget, parameters = opened(host)
+    widget = host.reloadModule()
+    parameters = widget.logic.getParameterNode()
+    widget.ui.primaryAngleSlider.value = 25.0
+    assert parameters.primaryAngle == 25
+    settle_at(host, widget, parameters, (25, 0))
+
+
+def test_the_reload_button_loads_the_library_anew(host, patient, monkeypatch):
+    import sys
+
+    widget, parameters = opened(host)
+    widget.ui.autoUpdateCheckBox.setChecked(False)  # kernels compiled for the new library would die with this test
+    for name in [name for name in sys.modules if name.startswith("DeepDRRSlicerLib")]:
+        monkeypatch.setitem(sys.modules, name, sys.modules[name])  # put back after the test
+    before = sys.modules["DeepDRRSlicerLib.scene.xray_view"]
+    widget.onReload()
+    assert sys.modules["DeepDRRSlicerLib.scene.xray_view"] is not before
+    widget = host.openModule()
+    widget.ui.primaryAngleSlider.value = 25.0
+    assert "press Apply" in widget.ui.statusLabel.text
+
+
+def test_a_volume_that_gets_its_voxels_after_it_was_chosen_is_followed(host):
+    import slicer
+
+    widget = host.openModule()
+    widget.logic.getParameterNode().binning = 4
+    node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Late")
+    widget.logic.getParameterNode().ct = node
+    host.processEvents()
+    assert "no voxels" in widget.ui.warningLabel.text
+    hu = np.full((20, 20, 20), -1000, np.int16)
+    hu[5:15, 5:15, 5:15] = 300
+    slicer.util.updateVolumeFromArray(node, hu)
+    settle(host, widget)
+    assert widget.logic.getParameterNode().isocenterR == 9.5
+
+
+def test_only_a_scalar_volume_is_taken_for_the_ct(host):
+    import slicer
+
+    labels = np.ones((5, 5, 5), np.uint8)
+    slicer.util.addVolumeFromArray(labels, name="Labels", nodeClassName="vtkMRMLLabelMapVolumeNode")
+    assert host.openModule().logic.getParameterNode().ct is None
+
+
+def test_coming_back_to_the_module_leaves_the_views_as_they_are(host, patient):
+    import slicer
+
+    opened(host)
+    camera = slicer.util.getNodesByClass("vtkMRMLCameraNode")[0]
+    camera.SetPosition(1, 2, 3)
+    rendering = slicer.modules.volumerendering.logic().GetFirstVolumeRenderingDisplayNode(patient)
+    rendering.SetVisibility(False)
+    host.leaveModule()
+    host.openModule()
+    assert camera.GetPosition() == (1, 2, 3) and not rendering.GetVisibility()
+
+
+def test_a_picture_that_was_pending_when_the_module_was_left_is_marked(host, patient):
+    widget, parameters = opened(host)
+    widget.ui.primaryAngleSlider.value = 12.0
+    assert mark() == "updating"
+    host.leaveModule()
+    assert "changed" in mark()
+    host.openModule()
+    settle_at(host, widget, parameters, (12, 0))
+
+
+def test_nothing_is_made_of_a_scene_that_is_only_half_loaded(host, patient, tmp_path):
+    import slicer
+
+    from host.core import saveScene
+
+    widget, parameters = opened(host)
+    saveScene(tmp_path / "scene.mrb")
+    bound = []
+    scene = slicer.mrmlScene
+    tag = scene.AddObserver(scene.NodeAddedEvent, lambda *_: bound.append(widget._parameterNode))
+    scene.ReadFromMRB(str(tmp_path / "scene.mrb"), False, slicer.vtkMRMLMessageCollection())
+    scene.RemoveObserver(tag)
+    assert bound and not any(bound)  # unbound while nodes arrive
+    assert widget._parameterNode is not None
+    host.processEvents()
+
+
+def test_a_missing_package_is_told_in_a_sentence(host, patient, monkeypatch):
+    import sys
+    import unittest
+
+    import slicer
+
+    told = []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text: False)
+    monkeypatch.setattr(slicer.util, "infoDisplay", told.append)
+    widget, parameters = opened(host)
+    monkeypatch.setattr("DeepDRRSlicerLib.ui.dependencies.find_spec", lambda name: None)
+    widget.ui.primaryAngleSlider.value = 15.0
+    host.processEvents(until=lambda: "press Apply" in widget.ui.warningLabel.text)
+    assert mark() and "updating" not in mark()
+    widget.ui.applyButton.click()
+    assert "numba" in widget.ui.warningLabel.text
+    test = sys.modules["DeepDRRSlicer"].DeepDRRSlicerTest
+    result = unittest.TextTestRunner().run(unittest.TestLoader().loadTestsFromTestCase(test))
+    assert result.wasSuccessful() and len(result.skipped) == result.testsRun
+    test().runTest()
+    assert "numba" in told[0]
+
+
 def test_settings_outside_the_device_are_refused(host, patient):
     widget, parameters = opened(host)
     parameters.sid = 1500.0

@@ -12,7 +12,7 @@ from DeepDRRSlicerLib.geometry.carm import CArmPose
 from DeepDRRSlicerLib.geometry.presets import PRESETS
 from DeepDRRSlicerLib.scene import xray_image, xray_view
 from DeepDRRSlicerLib.scene.xray_image import updateXRayNode, xrayNode
-from DeepDRRSlicerLib.scene.xray_view import installLayout, registerLayout, setUpdating, showInXRayView
+from DeepDRRSlicerLib.scene.xray_view import installLayout, registerLayout, setMark, showInXRayView
 from host.core import loadScene, saveScene
 from host.views import OffscreenSliceView
 
@@ -174,9 +174,9 @@ def test_other_views_stay_as_they_are(scene, views):
     before = [(state(view), view.render()) for view in others]
     for primary in (0, 40, 180):
         showBead(makeBeam(primary), LEFT)
-        setUpdating(True)
+        setMark("updating")
         views["XRay"].render()
-        setUpdating(False)
+        setMark(None)
     for view, (old, picture) in zip(others, before, strict=True):
         assert state(view) == old
         np.testing.assert_array_equal(view.render(), picture)
@@ -208,14 +208,14 @@ def test_a_volume_loaded_later_does_not_take_the_xray_view(scene, views, core):
 def test_updating_mark_appears_once_and_goes_away(xray):
     showBead(makeBeam(0), LEFT)
     plain = xray.render()
-    setUpdating(True)
-    setUpdating(True, "updating")
+    setMark("updating")
+    setMark("updating")
     marked = xray.render()
     changed = np.argwhere((marked != plain).any(axis=2))
     assert len(changed) > 200
     assert changed[:, 0].max() < 0.2 * WINDOW[1]  # a small mark at the top, the picture stays readable
     assert sum(bool(a.GetObjectName()) for a in xray.renderer.GetViewProps()) == 1
-    setUpdating(False)
+    setMark(None)
     np.testing.assert_array_equal(xray.render(), plain)
 
 
@@ -223,8 +223,8 @@ def test_without_a_view_nothing_fails(scene):
     node = xrayNode()
     updateXRayNode(node, np.zeros(SIZE), makeBeam(0), 0, 1)
     assert showInXRayView(node, makeBeam(0)) is False
-    setUpdating(True)
-    setUpdating(False)
+    setMark("updating")
+    setMark(None)
 
 
 def test_layout_is_valid_and_makes_the_views(scene):

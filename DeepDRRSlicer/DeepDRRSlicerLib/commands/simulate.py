@@ -81,9 +81,13 @@ def run(options: argparse.Namespace) -> None:
         labels = ViewLabels([label_segment(s, beam) for s in segments], label_landmarks(landmarks, beam))
     for path in write_view(options.output, radiograph, labels):
         print(path)
-    if radiograph.border.any():
-        print(f"Note: in {radiograph.border_fraction:.0%} of the image the CT ends inside the body; see masks.seg.nrrd "
-              "or border_fraction in view.json.")  # fmt: skip
+    if radiograph.warning:
+        print(f"Note: {radiograph.warning}")
+    for segment in segments:
+        if not segment.mask.array.any():
+            print(f"Note: The segment {segment.name} is empty.")
+    if options.segmentation and not segments:
+        print(f"Note: {options.segmentation} holds no segments.")
     print(f"Done in {time.perf_counter() - start:.1f} s.")
 
 

@@ -36,7 +36,7 @@ class SegmentLabel:
 
 @dataclass(frozen=True)
 class LandmarkLabel:
-    """column, row: image position in pixels (None behind the source). depth: mm from the source along the normal.
+    """column, row: image position in pixels (None beside or behind the source). depth: mm from it along the normal.
 
     visible: inside the picture, between source and detector.
     """
@@ -76,8 +76,9 @@ def label_landmarks(landmarks: Sequence[Landmark], beam: ConeBeam) -> list[Landm
         depth = float((np.asarray(landmark.position_ras) - beam.source) @ beam.normal)
         column, row = beam.project(landmark.position_ras)[0]
         rows, columns = beam.size
-        visible = bool(0 < depth <= beam.sid and -0.5 <= column < columns - 0.5 and -0.5 <= row < rows - 0.5)
-        before = depth > 0
+        before = depth > 0 and np.isfinite([column, row]).all()
+        inside = before and -0.5 <= column < columns - 0.5 and -0.5 <= row < rows - 0.5
+        visible = bool(inside and depth <= beam.sid)
         labels.append(
             LandmarkLabel(
                 landmark.name,
@@ -100,6 +101,7 @@ def _window(mask: Volume, beam: ConeBeam) -> tuple[slice, slice] | None:
         return None
     if (depth <= 0).any():
         return slice(0, rows), slice(0, columns)
-    low = np.maximum(np.floor(beam.project(corners).min(axis=0)) - 1, 0).astype(int)
-    high = np.minimum(np.ceil(beam.project(corners).max(axis=0)) + 2, (columns, rows)).astype(int)
+    shadow = beam.project(corners)
+    low = np.clip(np.floor(shadow.min(axis=0)) - 1, 0, (columns, rows)).astype(int)
+    high = np.clip(np.ceil(shadow.max(axis=0)) + 2, 0, (columns, rows)).astype(int)
     return (slice(low[1], high[1]), slice(low[0], high[0])) if (high > low).all() else None

@@ -1,4 +1,4 @@
-"""The files of one view. They appear all together, or not at all."""
+"""The files of one view. A folder with a view.json holds all files of that view and none of an older one."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ from DeepDRRSlicerLib.simulation.display import CHEST, Window, display_image
 from DeepDRRSlicerLib.simulation.radiograph import Radiograph
 
 BORDER_SEGMENT = "outside the CT"
+_COMPLETE = "view.json"  # goes first and comes last
+_LABELS = ("masks.seg.nrrd", "thickness.nrrd", "landmarks.json")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,18 +36,23 @@ def write_view(
 ) -> list[Path]:
     """Writes signal, open_field, area_density (.nrrd), display.png and view.json; labels add their files.
 
-    Returns the files. Raises InputError where the folder cannot be written; earlier files of a view then stay.
+    An image of several components has them as its last axis; with one component it is scalar. Files of an older view
+    in the folder are replaced, its labels taken away. Returns the files. Raises InputError where the folder cannot be
+    written or the disk is full, before the older view is touched.
     """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".view-", dir=folder) as part:
             _write_into(Path(part), radiograph, labels, window)
-            names = sorted(os.listdir(part))
+            names = sorted(os.listdir(part), key=lambda name: (name == _COMPLETE, name))
+            for name in (_COMPLETE, *_LABELS):
+                (folder / name).unlink(missing_ok=True)
             for name in names:
                 os.replace(Path(part) / name, folder / name)
     except OSError as error:
-        raise InputError(f"Cannot write to {folder}: {error.strerror or error}.") from error
+        reason = error.strerror or error
+        raise InputError(f"Cannot write to {folder}: {reason}; choose another folder or make space.") from error
     return [folder / name for name in names]
 
 
@@ -55,15 +62,16 @@ def _write_into(folder: Path, radiograph: Radiograph, labels: ViewLabels | None,
     _write_nrrd(folder / "signal.nrrd", radiograph.signal, placed, {"unit": "keV per pixel"})
     _write_nrrd(folder / "open_field.nrrd", radiograph.open_field, placed, {"unit": "keV per pixel"})
     _write_nrrd(folder / "area_density.nrrd", np.moveaxis(radiograph.area_density, 0, -1), placed, materials)
-    _write_png(folder / "display.png", display_image(radiograph, window))
+    _write_image(folder / "display.png", _sitk().GetImageFromArray(display_image(radiograph, window)))
     metadata = radiograph.metadata | {
         "settings_hash": radiograph.settings_hash,
+        "warning": radiograph.warning,
         "display": {"quantity": "-ln(signal / open_field)", "black": window.low, "white": window.high},
     }
     if labels is not None:
         metadata["segments"] = _write_segments(folder, radiograph, labels.segments, placed)
         _write_json(folder / "landmarks.json", {"frame": "RAS, mm", "landmarks": [asdict(x) for x in labels.landmarks]})
-    _write_json(folder / "view.json", metadata)
+    _write_json(folder / _COMPLETE, metadata)
 
 
 def _write_segments(folder: Path, radiograph: Radiograph, segments: Sequence[SegmentLabel], placed) -> list[dict]:
@@ -88,23 +96,32 @@ def _write_segments(folder: Path, radiograph: Radiograph, segments: Sequence[Seg
 
 def _write_nrrd(path: Path, image: np.ndarray, image_to_ras: np.ndarray, header: dict[str, str]) -> None:
     """(rows, columns) or (rows, columns, components) float32 as one slice in space."""
-    import SimpleITK as sitk
-
-    result = sitk.GetImageFromArray(np.ascontiguousarray(image[None], dtype=np.float32), isVector=image.ndim == 3)
+    array = np.ascontiguousarray(image[None], dtype=np.float32)
+    result = _sitk().GetImageFromArray(array, isVector=image.ndim == 3)
     place_image(result, image_to_ras)
     for key, value in header.items():
         result.SetMetaData(key, value)
-    sitk.WriteImage(result, str(path), useCompression=True)
+    _write_image(path, result)
 
 
-def _write_png(path: Path, grey: np.ndarray) -> None:
-    import SimpleITK as sitk
+def _write_image(path: Path, image) -> None:
+    """Writes an image and reads it again: on a full disk ITK may say nothing and leave the file without its end."""
+    sitk = _sitk()
+    try:
+        sitk.WriteImage(image, str(path), useCompression=True)
+        sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise OSError(f"{path.name} is not complete") from error
 
-    sitk.WriteImage(sitk.GetImageFromArray(grey), str(path))
+
+def _sitk():
+    import SimpleITK
+
+    return SimpleITK
 
 
 def _write_json(path: Path, data: dict) -> None:
-    path.write_text(json.dumps(data, indent=1, default=_plain), encoding="utf-8")
+    path.write_text(json.dumps(data, indent=1, default=_plain, allow_nan=False), encoding="utf-8")
 
 
 def _plain(value):

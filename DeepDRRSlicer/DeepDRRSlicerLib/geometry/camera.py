@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
 from DeepDRRSlicerLib.errors import InputError
 
 _ORTHOGONALITY = 1e-6
+# Wide enough for a micro-CT and for a source so far away that its rays are parallel, narrow enough for float32 images.
+_FARTHEST, _LEAST_SID = 1e7, 1e-3  # mm
+_PITCH_LIMITS = (1e-4, 1e3)  # mm
+_MOST_PIXELS = 16384  # along a side
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +24,8 @@ class ConeBeam:
     pitch: (du, dv) mm between pixel centres along e_c and along e_r.
     size: (rows, columns).
 
-    Raises InputError when the vectors are not orthonormal, or the source lies in the detector plane.
+    Raises InputError when the vectors are not orthonormal, the source lies in the detector plane, or a number is out
+    of all proportion.
     """
 
     source: np.ndarray
@@ -32,29 +36,32 @@ class ConeBeam:
     size: tuple[int, int]
 
     def __post_init__(self):
-        for name in ("source", "pixel00", "e_c", "e_r"):
-            vector = np.array(getattr(self, name), dtype=np.float64)
-            if vector.shape != (3,) or not np.isfinite(vector).all():
-                raise InputError(f"The geometry's {name} must be three finite numbers, not {getattr(self, name)!r}.")
-            vector.flags.writeable = False
-            object.__setattr__(self, name, vector)
         object.__setattr__(self, "pitch", (float(self.pitch[0]), float(self.pitch[1])))
         object.__setattr__(self, "size", (int(self.size[0]), int(self.size[1])))
-        if not all(0 < p < np.inf for p in self.pitch):
-            raise InputError(f"The pixel pitch must be greater than 0 mm, not {self.pitch}.")
-        if min(self.size) < 1:
-            raise InputError(f"The image needs at least one row and one column, not {self.size}.")
+        if not all(_PITCH_LIMITS[0] <= p <= _PITCH_LIMITS[1] for p in self.pitch):
+            raise InputError(
+                f"The pixel pitch must lie between {_PITCH_LIMITS[0]:g} and {_PITCH_LIMITS[1]:g} mm, not {self.pitch}."
+            )
+        if not 1 <= min(self.size) <= max(self.size) <= _MOST_PIXELS:
+            raise InputError(f"The image must have 1 to {_MOST_PIXELS} rows and as many columns, not {self.size}.")
+        for name in ("source", "pixel00", "e_c", "e_r"):
+            vector = np.array(getattr(self, name), dtype=np.float64)
+            if vector.shape != (3,) or not (np.abs(vector) <= _FARTHEST).all():
+                raise InputError(
+                    f"The geometry's {name} must be three numbers of at most {_FARTHEST:g} mm, not {vector.tolist()}."
+                )
+            vector.flags.writeable = False
+            object.__setattr__(self, name, vector)
         gram = np.array([self.e_c @ self.e_c - 1, self.e_r @ self.e_r - 1, self.e_c @ self.e_r])
         if np.abs(gram).max() > _ORTHOGONALITY:
             raise InputError("The detector axes e_c and e_r must be unit vectors at a right angle to each other.")
-        if abs(np.cross(self.e_c, self.e_r) @ (self.pixel00 - self.source)) < 1e-6:
+        if self.sid < _LEAST_SID:
             raise InputError("The source lies in the detector plane; move one of them away from the other.")
 
-    @cached_property
+    @property
     def normal(self) -> np.ndarray:
         """(3,) unit vector d at a right angle to the detector, pointing away from the source."""
-        d = np.cross(self.e_c, self.e_r)
-        return d * np.sign(d @ (self.pixel00 - self.source))
+        return np.cross(self.e_c, self.e_r) * self._handedness
 
     @property
     def sid(self) -> float:
@@ -77,7 +84,7 @@ class ConeBeam:
         rows, columns = self.size
         return self.pixel_to_ras(np.arange(columns)[None, :], np.arange(rows)[:, None])
 
-    @cached_property
+    @property
     def K(self) -> np.ndarray:  # noqa: N802 (the field's symbol)
         """3x3 intrinsic matrix in pixels.
 
@@ -89,7 +96,7 @@ class ConeBeam:
         c_u, c_v = offset @ self.e_c / self.pitch[0], offset @ self.e_r / self.pitch[1]
         return np.array([[self._handedness * f_u, 0.0, c_u], [0.0, f_v, c_v], [0.0, 0.0, 1.0]])
 
-    @cached_property
+    @property
     def R(self) -> np.ndarray:  # noqa: N802
         """3x3 rotation (det +1) from RAS to the camera frame x = +-e_c, y = e_r, z = d."""
         return np.stack([self._handedness * self.e_c, self.e_r, self.normal])
@@ -106,7 +113,8 @@ class ConeBeam:
 
     @property
     def _handedness(self) -> float:
-        return float(np.sign(np.cross(self.e_c, self.e_r) @ self.normal))
+        """-1 for an image seen from the detector towards the source, +1 for its mirror image."""
+        return float(np.sign(np.cross(self.e_c, self.e_r) @ (self.pixel00 - self.source)))
 
     def project(self, points_ras) -> np.ndarray:
         """Image positions (n, 2) as (column, row) in pixels of RAS points (n, 3); NaN for points behind the source."""

@@ -13,6 +13,8 @@ import numpy as np
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 
+_LONG_AXIS = 1e-9  # sine of the angle to the patient's long axis below which the primary angle cannot be told
+
 
 def detector_axes(primary_angle: float, secondary_angle: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Unit vectors (e_c, e_r, d) in RAS for angles in degrees: along a row, down a column, source to detector."""
@@ -31,8 +33,8 @@ def positioner_angles(direction) -> tuple[float, float]:
     x, y, z = np.asarray(direction, dtype=np.float64) / np.linalg.norm(direction)
     across = np.hypot(x, y)
     secondary = np.rad2deg(np.arctan2(z, across))
-    primary = np.rad2deg(np.arctan2(-x, y)) if across > 1e-12 else 0.0
-    return float(primary if primary > -180.0 else 180.0), float(secondary)
+    primary = np.rad2deg(np.arctan2(-x, y)) if across > _LONG_AXIS else 0.0
+    return float(primary if primary > -180.0 else 180.0) + 0.0, float(secondary)  # no -0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +53,8 @@ class CArmPose:
     pitch: tuple[float, float]
 
     def __post_init__(self):
+        for name in ("primary_angle", "secondary_angle", "sid", "sod"):
+            object.__setattr__(self, name, float(getattr(self, name)))
         object.__setattr__(self, "isocenter", tuple(float(x) for x in self.isocenter))
         numbers = [self.primary_angle, self.secondary_angle, *self.isocenter, self.sid, self.sod]
         if len(self.isocenter) != 3 or not np.isfinite(numbers).all():
@@ -87,12 +91,15 @@ class CArmPose:
 def pose_of_beam(beam: ConeBeam, sod: float) -> CArmPose:
     """The pose whose principal ray is the beam's line from the source to the middle of the detector.
 
-    sod: mm, where along that line the isocentre lies. Exact for a beam made by a C-arm; a beam with a tilted,
-    shifted or rolled detector keeps its direction alone.
+    sod: mm, where along that line the isocentre lies. Exact for a beam made by a C-arm, also along the patient's long
+    axis, where the primary angle turns the picture; a beam with a tilted, shifted or rolled detector keeps its
+    direction alone.
     """
     towards = beam.detector_center - beam.source
     direction = towards / np.linalg.norm(towards)
     primary, secondary = positioner_angles(direction)
+    if np.hypot(direction[0], direction[1]) < _LONG_AXIS:
+        primary = float(np.rad2deg(np.arctan2(-beam.e_c[1], -beam.e_c[0])))
     return CArmPose(primary, secondary, tuple(beam.source + sod * direction), beam.sid, sod, beam.size, beam.pitch)
 
 

@@ -3,36 +3,43 @@
 A file is JSON with `"format": "DeepDRRSlicer device 1"`. Its base frame has its origin at the isocentre and the
 patient's RAS axes when every joint is 0. Each joint moves its frame relative to its parent's: a rotation by
 `value` degrees about `axis` through `origin`, or a translation of `value` mm along `axis`. The joints named
-`primary_angle`, `secondary_angle` and `sid` follow the view; further joints keep their value until moved.
+`primary_angle`, `secondary_angle` and `sid` follow the view; further joints keep their value until moved. While these
+stand at 0, the three turn and shift the detector as the angles of a pose say (geometry/carm.py).
 
 The source stands at (0, -source_isocenter_distance, 0) of the secondary frame. Parts hung on `sid` are drawn with
 the detector's entrance face at that same point, so that a translation by the source-image distance puts it in place.
 A part's shape, in mm of its joint's frame (`"joint": null` is the base frame):
   {"type": "box", "center", "size"}            {"type": "cylinder", "start", "end", "radius"}
-  {"type": "arc", "center", "axis", "from", "start", "stop", "radius", "width", "thickness"}  degrees about axis
+  {"type": "arc", "center", "axis", "from", "start", "stop", "radius", "width", "thickness"}
+                                               start, stop: degrees about axis; axis, from: unit vectors
   {"type": "mesh", "file"}                     a file beside the JSON
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
 from DeepDRRSlicerLib.errors import InputError
-from DeepDRRSlicerLib.geometry.carm import CArmPose
+from DeepDRRSlicerLib.geometry.carm import CArmPose, detector_axes
+from DeepDRRSlicerLib.geometry.json_values import (
+    build,
+    direction,
+    limits,
+    list_of,
+    number,
+    positive,
+    text,
+    text_or_none,
+    vector,
+)
 
 FORMAT = "DeepDRRSlicer device 1"
 VIEW_JOINTS = ("primary_angle", "secondary_angle", "sid")
-_SHAPES = {
-    "box": {"center", "size"},
-    "cylinder": {"start", "end", "radius"},
-    "arc": {"center", "axis", "from", "start", "stop", "radius", "width", "thickness"},
-    "mesh": {"file"},
-}
 
 
 @dataclass(frozen=True)
@@ -86,6 +93,7 @@ class Device:
     folder: Path | None = field(default=None, compare=False)
 
     def joint(self, name: str) -> Joint:
+        """The joint of that name, which must be there."""
         return next(joint for joint in self.joints if joint.name == name)
 
 
@@ -104,13 +112,12 @@ def load_device(name: str | Path) -> Device:
         raise InputError(
             f"There is no device {str(name)!r}; give the path of a device file or one of: {', '.join(device_names())}."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"The device file {name} is not valid JSON: {error}.") from error
     try:
         return _parse(data, path.parent if isinstance(path, Path) else None)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        cause = f"the key {error} is missing" if isinstance(error, KeyError) else str(error).rstrip(".")
-        raise InputError(f"The device file {name} cannot be used: {cause}.") from error
+    except ValueError as error:
+        raise InputError(f"The device file {name} cannot be used: {error}.") from error
 
 
 def joint_motion(joint: Joint, value: float) -> np.ndarray:
@@ -152,61 +159,83 @@ def _shipped():
 
 
 def _parse(data: dict, folder: Path | None) -> Device:
-    data = dict(data)
-    if data.pop("format", None) != FORMAT:
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError(f'its "format" must be "{FORMAT}"')
-    unknown = set(data) - {f.name for f in fields(Device)} | ({"folder"} & set(data))
-    if unknown:
-        raise ValueError(f"unknown keys {', '.join(sorted(unknown))}")
-    data["joints"] = tuple(_joint(entry) for entry in data["joints"])
-    data["parts"] = tuple(_part(entry) for entry in data.get("parts", ()))
-    for key in ("source_image_distance", "tube_voltage", "tube_load"):
-        data[key] = _range(key, data[key])
-    device = Device(folder=folder, **data)
+    device = build("", Device, _DEVICE, {key: value for key, value in data.items() if key != "format"})
     _check(device)
-    return device
+    return replace(device, folder=folder)
 
 
-def _joint(entry: dict) -> Joint:
-    axis = _vector(f"axis of joint {entry.get('name')}", entry["axis"])
-    if entry["type"] not in ("rotation", "translation"):
-        raise ValueError(f"joint {entry['name']} must be a rotation or a translation, not {entry['type']!r}")
-    if not np.isclose(np.linalg.norm(axis), 1, atol=1e-6):
-        raise ValueError(f"the axis of joint {entry['name']} must have length 1")
-    low, high = (float(x) for x in entry["limits"])
-    if not low <= 0 <= high and entry["name"] != "sid":
-        raise ValueError(f"the limits of joint {entry['name']} must include 0")
-    origin = _vector(f"origin of joint {entry['name']}", entry.get("origin", (0, 0, 0)))
-    return Joint(**{**entry, "axis": axis, "limits": (low, high), "origin": origin})
+def _range(where: str, value) -> Range:
+    found = build(where, Range, {"default": positive, "limits": limits}, value)
+    if not 0 < found.limits[0] <= found.default <= found.limits[1]:
+        raise ValueError(f"the default of {where} must lie within its limits, and both above 0")
+    return found
 
 
-def _part(entry: dict) -> Part:
-    shape = dict(entry["shape"])
-    kind = shape.get("type")
-    if kind not in _SHAPES:
-        raise ValueError(f"part {entry.get('name')} has the unknown shape {kind!r}; use one of {', '.join(_SHAPES)}")
-    if set(shape) - {"type"} != _SHAPES[kind]:
-        raise ValueError(f"the {kind} of part {entry.get('name')} needs exactly {', '.join(sorted(_SHAPES[kind]))}")
-    return Part(**{**entry, "shape": shape, "color": _vector("color", entry.get("color", Part.color))})
+def _filtration(where: str, value) -> dict[str, float]:
+    if not isinstance(value, dict) or any(number(f"{where}.{metal}", mm) < 0 for metal, mm in value.items()):
+        raise ValueError(f"{where} must be an object of metals and their mm, 0 or more")
+    return {metal: float(mm) for metal, mm in value.items()}
 
 
-def _range(name: str, entry: dict) -> Range:
-    low, high = (float(x) for x in entry["limits"])
-    if not low <= float(entry["default"]) <= high:
-        raise ValueError(f"the default of {name} lies outside its limits")
-    return Range(float(entry["default"]), (low, high))
+def _shape(where: str, value) -> dict:
+    kind = value.get("type") if isinstance(value, dict) else None
+    if not isinstance(kind, str) or kind not in _SHAPES:
+        raise ValueError(f"the type of {where} must be one of {', '.join(_SHAPES)}")
+    readers = _SHAPES[kind]
+    if set(value) - {"type"} != set(readers):
+        raise ValueError(f"the {kind} {where} needs exactly {', '.join(readers)}")
+    shape = {"type": kind} | {key: read(f"{where}.{key}", value[key]) for key, read in readers.items()}
+    if kind == "cylinder" and shape["start"] == shape["end"]:
+        raise ValueError(f"the cylinder {where} has no length")
+    if kind == "arc" and abs(np.dot(shape["axis"], shape["from"])) > 1e-6:
+        raise ValueError(f"the arc {where} must start at a right angle to its axis")
+    return shape
 
 
-def _vector(what: str, value) -> tuple[float, float, float]:
-    vector = tuple(float(x) for x in value)
-    if len(vector) != 3 or not np.isfinite(vector).all():
-        raise ValueError(f"the {what} must be three finite numbers")
-    return vector
+def _color(where: str, value) -> tuple[float, float, float]:
+    if not all(0 <= part <= 1 for part in vector(where, value)):
+        raise ValueError(f"{where} must be red, green and blue from 0 to 1")
+    return vector(where, value)
+
+
+_SHAPES = {
+    "box": {"center": vector, "size": list_of(positive, 3)},
+    "cylinder": {"start": vector, "end": vector, "radius": positive},
+    "arc": {"center": vector, "axis": direction, "from": direction, "start": number, "stop": number,
+            "radius": positive, "width": positive, "thickness": positive},
+    "mesh": {"file": text},
+}  # fmt: skip
+_JOINT = {
+    "name": text, "type": text, "axis": direction, "limits": limits, "speed": positive,
+    "parent": text_or_none, "origin": vector,
+}  # fmt: skip
+_PART = {"name": text, "joint": text_or_none, "shape": _shape, "color": _color}
+_DEVICE = {
+    "name": text,
+    "detector": text,
+    "source_isocenter_distance": positive,
+    "source_image_distance": _range,
+    "joints": list_of(lambda where, value: build(where, Joint, _JOINT, value)),
+    "tube_voltage": _range,
+    "tube_load": _range,
+    "filtration": _filtration,
+    "parts": list_of(lambda where, value: build(where, Part, _PART, value)),
+    "anode_angle": positive,
+    "focal_spot": positive,
+    "grid": text,
+    "source": text,
+}
 
 
 def _check(device: Device) -> None:
     known: set[str] = set()
     for joint in device.joints:
+        if joint.type not in ("rotation", "translation"):
+            raise ValueError(f"joint {joint.name} must be a rotation or a translation, not {joint.type!r}")
+        if not joint.limits[0] <= 0 <= joint.limits[1] and joint.name != "sid":
+            raise ValueError(f"the limits of joint {joint.name} must include 0")
         if joint.parent is not None and joint.parent not in known:
             raise ValueError(f"the parent {joint.parent!r} of joint {joint.name} must stand before it")
         if joint.name in known:
@@ -218,5 +247,27 @@ def _check(device: Device) -> None:
     for part in device.parts:
         if part.joint is not None and part.joint not in known:
             raise ValueError(f"part {part.name} hangs on the unknown joint {part.joint!r}")
-    if not 0 < device.source_isocenter_distance < device.source_image_distance.limits[0]:
+    if len({part.name for part in device.parts}) < len(device.parts):
+        raise ValueError("two parts have the same name")
+    if not device.source_isocenter_distance < device.source_image_distance.limits[0]:
         raise ValueError("the isocentre must lie between source and detector at every source-image distance")
+    if device.joint("sid").limits != device.source_image_distance.limits:
+        raise ValueError("the joint sid and source_image_distance must have the same limits")
+    _check_motion(device)
+
+
+def _check_motion(device: Device) -> None:
+    """ValueError unless the joints of the view move source and detector as the angles of a pose say."""
+    values = dict(zip(VIEW_JOINTS, (30.0, 20.0, 1000.0), strict=True))
+    frames = joint_frames(device, values)
+    e_c, e_r, d = detector_axes(values["primary_angle"], values["secondary_angle"])
+    gantry, detector = np.eye(4), np.eye(4)
+    gantry[:3, :3] = detector[:3, :3] = np.column_stack([-e_c, d, -e_r])
+    detector[:3, 3] = values["sid"] * d
+    if not np.allclose(frames["secondary_angle"], gantry, atol=1e-3) or not np.allclose(
+        frames["sid"], detector, atol=1e-3
+    ):
+        raise ValueError(
+            "with every other joint at 0, primary_angle must turn about (0, 0, 1), secondary_angle with it about "
+            "(1, 0, 0), both through the isocentre, and sid must move with them along (0, 1, 0)"
+        )

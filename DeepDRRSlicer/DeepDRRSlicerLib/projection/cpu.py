@@ -10,7 +10,7 @@ from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.projection.joseph import project_rows
-from DeepDRRSlicerLib.projection.projector import Stopped
+from DeepDRRSlicerLib.projection.projector import KERNEL_LOCK, Stopped
 
 _ROWS_PER_CALL = 64  # between two looks at should_stop: a few tens of milliseconds at 512 columns
 _MM_PER_CM = 10.0
@@ -32,7 +32,7 @@ class CpuProjector:
     def project(self, beams: Sequence[ConeBeam], should_stop: Callable[[], bool] = lambda: False) -> np.ndarray:
         sizes = {beam.size for beam in beams}
         if len(sizes) != 1:
-            raise InputError("All views of one batch must have the same image size; project them one by one.")
+            raise InputError("A batch needs views, all of the same image size; project others one by one.")
         rows, columns = sizes.pop()
         integrals = np.empty((len(beams), rows, columns, len(self.materials)), dtype=np.float32)
         for view, beam in zip(integrals, beams):
@@ -41,10 +41,11 @@ class CpuProjector:
                 if should_stop():
                     raise Stopped
                 last = min(first + _ROWS_PER_CALL, rows)
-                project_rows(
-                    self._density, self._ijk_to_ras[:3, :3], source, pixel00, step_c, step_r, bias,
-                    first, view[first:last],
-                )  # fmt: skip
+                with KERNEL_LOCK:
+                    project_rows(
+                        self._density, self._ijk_to_ras[:3, :3], source, pixel00, step_c, step_r, bias,
+                        first, view[first:last],
+                    )  # fmt: skip
         integrals /= _MM_PER_CM
         return np.ascontiguousarray(np.moveaxis(integrals, -1, 1))
 

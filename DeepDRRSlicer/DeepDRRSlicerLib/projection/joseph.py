@@ -13,16 +13,17 @@ from numba import njit, prange
 
 @njit(nogil=True, cache=True)
 def _neighbours(position, n):
-    """The first of the two voxels about a position in -1 < position < n, and both their weights.
+    """The first of the two voxels about a position, and both their weights.
 
-    Beyond the outermost centres, where one of the two does not exist, its weight is 0: the density falls off there.
+    Beyond the outermost centres, where one of the two does not exist, its weight is 0: the density falls off there,
+    and is 0 from one voxel beyond them, which rounding may reach.
     """
     first = math.floor(position)
     weight = np.float32(position - first)
     if first < 0:
-        return 0, weight, np.float32(0)
+        return 0, weight if first == -1 else np.float32(0), np.float32(0)
     if first > n - 2:
-        return n - 2, np.float32(0), np.float32(1) - weight
+        return n - 2, np.float32(0), np.float32(1) - weight if first == n - 1 else np.float32(0)
     return int(first), np.float32(1) - weight, weight
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -12,6 +13,10 @@ from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 
 BACKENDS = ("auto", "cpu")
+
+# Held while a parallel kernel of numba runs. Its "workqueue" threads, the only ones where OpenMP and TBB are missing
+# (macOS), end the process when two threads launch kernels at once, as a live view and an export do.
+KERNEL_LOCK = threading.Lock()
 
 
 class Stopped(Exception):
@@ -44,4 +49,8 @@ def make_projector(volume: MaterialVolume, backend: str = "auto") -> Projector:
         from DeepDRRSlicerLib.projection.cpu import CpuProjector
     except ImportError as error:
         raise InputError(f"The CPU projector needs the package numba ({error}); install it with pip.") from error
+    except RuntimeError as error:  # numba keeps compiled code beside the source, or in the user's cache folder
+        raise InputError(
+            f"The CPU projector cannot be compiled ({error}); set NUMBA_CACHE_DIR to a folder that can be written."
+        ) from error
     return CpuProjector(volume)

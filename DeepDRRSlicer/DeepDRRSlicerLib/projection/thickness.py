@@ -13,6 +13,7 @@ from numba import njit, prange
 
 from DeepDRRSlicerLib.anatomy.volume import Volume
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
+from DeepDRRSlicerLib.projection.projector import KERNEL_LOCK
 
 
 def mask_thickness(mask: Volume, beam: ConeBeam) -> np.ndarray:
@@ -22,8 +23,10 @@ def mask_thickness(mask: Volume, beam: ConeBeam) -> np.ndarray:
     source = gradient @ beam.source + to_index[:3, 3] + 0.5  # voxel n then reaches from n to n + 1
     pixel00 = gradient @ beam.pixel00 + to_index[:3, 3] + 0.5
     share = np.zeros(beam.size, dtype=np.float64)
-    _trace(np.ascontiguousarray(mask.array, dtype=np.uint8), source, pixel00, gradient @ beam.e_c * beam.pitch[0],
-           gradient @ beam.e_r * beam.pitch[1], share)  # fmt: skip
+    step_c, step_r = gradient @ beam.e_c * beam.pitch[0], gradient @ beam.e_r * beam.pitch[1]
+    inside = np.ascontiguousarray(mask.array != 0)
+    with KERNEL_LOCK:
+        _trace(inside, source, pixel00, step_c, step_r, share)
     return (share * np.linalg.norm(beam.pixel_centers() - beam.source, axis=-1)).astype(np.float32)
 
 

@@ -1,16 +1,19 @@
 """The scene's C-arm at work: it moves the models, has views simulated, and shows the newest one."""
 
+import textwrap
+
 from DeepDRRSlicerLib.dataset.export_view import export_view
 from DeepDRRSlicerLib.scene.beam import updateBeam
 from DeepDRRSlicerLib.scene.carm import CArm
 from DeepDRRSlicerLib.scene.mrml import landmarksFromNode, segmentsFromNode
 from DeepDRRSlicerLib.scene.request import PatientCopy, viewRequest
 from DeepDRRSlicerLib.scene.xray_image import QUANTITY, SETTINGS_HASH, updateXRayNode, xrayNode
-from DeepDRRSlicerLib.scene.xray_view import setImageVisibleIn3D, setUpdating, showInXRayView
+from DeepDRRSlicerLib.scene.xray_view import setMark, showInXRayView
 from DeepDRRSlicerLib.simulation.display import CHEST
 from DeepDRRSlicerLib.simulation.views import ViewSimulator
 from DeepDRRSlicerLib.simulation.worker import LatestWorker
 
+_MARK_WIDTH = 40  # letters
 UPDATING = "updating"
 OUTDATED = "settings changed: press Apply"
 
@@ -41,7 +44,7 @@ class Fluoroscopy:
 
     def requestUpdate(self, parameters):
         """Have the view simulated in the background; it replaces every earlier request. Raises InputError."""
-        setUpdating(True, UPDATING)
+        setMark(UPDATING)
         try:
             self._live.submit(self._request(parameters))
         except Exception:
@@ -51,7 +54,12 @@ class Fluoroscopy:
     def outdate(self, text=OUTDATED):
         """Let go of a pending view, and mark the picture, which is older than the settings."""
         self._live.cancel()
-        setUpdating(True, text)
+        setMark(text)
+
+    def forget(self):
+        """Let go of a pending view; there is no picture any more that could be out of date."""
+        self._live.cancel()
+        setMark(None)
 
     def collectUpdate(self, parameters):
         """Show the newest view once it is ready and return its Radiograph; None while it is not.
@@ -62,7 +70,7 @@ class Fluoroscopy:
         if outcome is None:
             return None
         if outcome.error is not None:
-            setUpdating(True, OUTDATED)
+            setMark(OUTDATED)
             raise outcome.error
         self._show(parameters, outcome.result)
         return outcome.result
@@ -109,7 +117,6 @@ class Fluoroscopy:
         attributes = {SETTINGS_HASH: radiograph.settings_hash, QUANTITY: "-ln(signal / open field)"}
         updateXRayNode(node, radiograph.log_attenuation, radiograph.beam, CHEST.low, CHEST.high, attributes)
         showInXRayView(node, radiograph.beam)
-        if parameters.xray is not node:  # shown for the first time
+        if parameters.xray is not node:
             parameters.xray = node
-            setImageVisibleIn3D(True)
-        setUpdating(False)
+        setMark(textwrap.fill(radiograph.warning, _MARK_WIDTH) or None)

@@ -26,9 +26,10 @@ def worldMatrix(node):
 
 def volumeFromNode(node):
     """The scalar volume as a Volume. Its array is the node's own memory, not a copy."""
-    if node is None or node.GetImageData() is None or 0 in node.GetImageData().GetDimensions():
+    image = node.GetImageData() if node is not None else None
+    if image is None or 0 in image.GetDimensions() or image.GetPointData().GetScalars() is None:
         raise InputError("The volume holds no voxels; choose or load a CT.")
-    if node.GetImageData().GetNumberOfScalarComponents() != 1:
+    if image.GetNumberOfScalarComponents() != 1:
         raise InputError(f"{node.GetName()} has several values per voxel; choose a CT, which has one.")
     matrix = vtk.vtkMatrix4x4()
     node.GetIJKToRASMatrix(matrix)

@@ -49,7 +49,7 @@ def showIn3D(node):
 
 def showInEmptySliceViews(node):
     """Make the CT the background of every slice view without one, the X-ray view excepted."""
-    for logic in slicer.app.applicationLogic().GetSliceLogics():
+    for logic in slicer.app.applicationLogic().GetSliceLogics() or ():  # none without a main window
         composite = logic.GetSliceCompositeNode()
         if logic.GetSliceNode().GetLayoutName() != VIEW_NAME and composite.GetBackgroundVolumeID() is None:
             composite.SetBackgroundVolumeID(node.GetID())

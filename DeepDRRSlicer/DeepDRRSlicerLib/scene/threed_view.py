@@ -6,8 +6,8 @@ import slicer
 # From the isocentre to the camera, in patient RAS: from the feet and the patient's right, low enough to look under
 # the detector, where the radiograph is, in AP and LAO views.
 _FROM = np.array([0.78, -0.06, -0.62])
-_DISTANCE = 4400.0  # mm, so that a C-arm of two metres fits the default view angle of 30 degrees in a narrow view too
-_AIM = np.array([0.0, -95.0, 370.0])  # mm from the isocentre: the middle of C and stand
+_DISTANCE = 3900.0  # mm, so that a C-arm of two metres fits the default view angle of 30 degrees in a narrow view too
+_AIM = np.array([0.0, -95.0, 530.0])  # mm from the isocentre: the middle of C and stand
 _BACKGROUND = ((0.83, 0.86, 0.90), (0.45, 0.51, 0.58))  # below, above
 
 

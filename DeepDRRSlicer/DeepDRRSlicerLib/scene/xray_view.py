@@ -64,53 +64,53 @@ def sliceLogic():
 
 
 def showInXRayView(node, beam):
-    """Show the image upright in the X-ray view, whole: columns to the right, rows downwards. No other view changes.
+    """Show the image in the X-ray view, and on the detector in 3D. No other view changes.
 
     Returns False when the layout holds no X-ray view; the image is then in the scene all the same.
     """
     logic = sliceLogic()
     if logic is None:
         return False
+    logic.GetSliceNode().SetViewGroup(_VIEW_GROUP)
+    showInView(logic, node, beam)
+    return True
+
+
+def showInView(logic, node, beam):
+    """Show the image upright in a slice view, whole: columns to the right, rows downwards."""
     composite = logic.GetSliceCompositeNode()
     # The application hands every volume that is loaded to all views; this one keeps the radiograph.
     composite.SetDoPropagateVolumeSelection(False)
-    composite.SetBackgroundVolumeID(node.GetID())
     sliceNode = logic.GetSliceNode()
+    if composite.GetBackgroundVolumeID() != node.GetID():  # for the first time: show it on the detector in 3D, too
+        composite.SetBackgroundVolumeID(node.GetID())
+        sliceNode.SetSliceVisible(True)
     sliceToRas = np.eye(4)
     sliceToRas[:3, :3] = np.column_stack([beam.e_c, -beam.e_r, np.cross(beam.e_c, -beam.e_r)])
     sliceToRas[:3, 3] = beam.detector_center
     with slicer.util.NodeModify(sliceNode):
-        sliceNode.SetViewGroup(_VIEW_GROUP)
         # The plane in the 3D view is then the detector's, not the window's.
         sliceNode.SetSliceResolutionMode(slicer.vtkMRMLSliceNode.SliceResolutionMatchVolumes)
         slicer.util.updateVTKMatrixFromArray(sliceNode.GetSliceToRAS(), sliceToRas)
         sliceNode.UpdateMatrices()
         _fit(sliceNode, beam)
-    return True
 
 
-def setImageVisibleIn3D(visible):
-    """Show the radiograph on the detector in the 3D view."""
-    logic = sliceLogic()
-    if logic is not None:
-        logic.GetSliceNode().SetSliceVisible(bool(visible))
-
-
-def setUpdating(updating, text="updating"):
-    """Mark the X-ray view while a newer image is pending, or take the mark away."""
+def setMark(text):
+    """Write a few words over the X-ray view, such as "updating"; None takes them away."""
     logic = sliceLogic()
     group = logic.GetDisplayableManagerGroup() if logic else None
     if group is None:
         return
     renderer = group.GetRenderer()
     mark = _findMark(renderer)
-    if not updating and mark is None:
+    if text is None and mark is None:
         return
     if mark is None:
         mark = _newMark()
         renderer.AddViewProp(mark)
-    mark.SetInput(text)
-    mark.SetVisibility(bool(updating))
+    mark.SetInput(text or "")
+    mark.SetVisibility(text is not None)
     group.RequestRender()
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.simulation.radiograph import Radiograph
 
 
@@ -19,11 +20,15 @@ class Window:
     low: float
     high: float
 
+    def __post_init__(self):
+        if not -np.inf < self.low < self.high < np.inf:
+            raise InputError(f"The display window must rise from black to white, not from {self.low} to {self.high}.")
 
-CHEST = Window(1.0, 7.0)
+
+CHEST = Window(1.0, 7.5)
 
 
 def display_image(radiograph: Radiograph, window: Window = CHEST) -> np.ndarray:
-    """(rows, columns) uint8."""
+    """The picture as a person sees it: (rows, columns) uint8, bone white."""
     grey = (radiograph.log_attenuation - window.low) / (window.high - window.low)
     return np.rint(np.clip(grey, 0, 1) * 255).astype(np.uint8)

@@ -10,6 +10,7 @@ from DeepDRRSlicerLib.geometry.camera import ConeBeam
 
 # Transmission below which the logarithm is cut off: no panel tells 1e-6 from nothing.
 LOWEST_TRANSMISSION = 1e-6
+_WORTH_SAYING = 0.005  # part of the picture in which tissue is missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,15 @@ class Radiograph:
     def border_fraction(self) -> float:
         """Part of the image in which tissue is missing, 0 to 1."""
         return float(self.border.mean())
+
+    @property
+    def warning(self) -> str:
+        """A sentence on what a person should know before trusting the picture; empty if there is nothing to say."""
+        if self.area_density.max(initial=0) == 0:
+            return "No ray meets the CT: check the isocentre and the geometry."
+        if self.border_fraction < _WORTH_SAYING:
+            return ""
+        return f"In {self.border_fraction:.0%} of the picture the CT ends inside the body: tissue is missing there."
 
     def with_metadata(self, **entries) -> Radiograph:
         """The same image with more said about it."""

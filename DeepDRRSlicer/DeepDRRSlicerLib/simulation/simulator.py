@@ -16,6 +16,7 @@ from DeepDRRSlicerLib.anatomy.hu_model import decompose
 from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
 from DeepDRRSlicerLib.anatomy.volume import Volume
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
+from DeepDRRSlicerLib.geometry.carm import positioner_angles
 from DeepDRRSlicerLib.geometry.files import beam_to_dict
 from DeepDRRSlicerLib.physics.detector import Detector
 from DeepDRRSlicerLib.physics.exposure import open_field
@@ -24,6 +25,8 @@ from DeepDRRSlicerLib.physics.spectrum import tube_spectrum
 from DeepDRRSlicerLib.projection.projector import make_projector
 from DeepDRRSlicerLib.simulation.radiograph import Radiograph
 from DeepDRRSlicerLib.simulation.technique import Technique
+
+_GYCM2_PER_UGYMM2 = 1e-8
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ class Simulator:
             "detector": asdict(detector),
             "version": DeepDRRSlicerLib.__version__,
         }
-        return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
 
     def simulate(
         self,
@@ -72,17 +75,21 @@ class Simulator:
         spectrum = tube_spectrum(technique.kvp, technique.filtration)
         efficiency = detector.efficiency(spectrum.energies)
         area_density = self.projector.project([beam], should_stop)[0]
-        kev_per_mm2 = open_signal(spectrum, efficiency) * technique.mas
-        flat = (kev_per_mm2 * beam.pitch[0] * beam.pitch[1] * open_field(beam)).astype(np.float32)
+        # mm2 at 1 m and at a right angle to the ray that send as many photons as the pixel gets.
+        area_at_1m = beam.pitch[0] * beam.pitch[1] * open_field(beam)
+        flat = (open_signal(spectrum, efficiency) * technique.mas * area_at_1m).astype(np.float32)
+        kerma_at_1m = spectrum.air_kerma * technique.mas
         border = border_mask(self.ct, beam)
+        primary_angle, secondary_angle = positioner_angles(beam.detector_center - beam.source)
         metadata = {
             "program": {"name": "DeepDRRSlicer", "version": DeepDRRSlicerLib.__version__, "packages": _versions()},
             "geometry": beam_to_dict(beam),
+            "direction": {"primary_angle": primary_angle, "secondary_angle": secondary_angle},
             "technique": _technique_dict(technique),
             "spectrum": {
                 "mean_energy_kev": spectrum.mean_energy,
                 "half_value_layer_mm_al": spectrum.half_value_layer(),
-                "air_kerma_at_1m_ugy": spectrum.air_kerma * technique.mas,
+                "air_kerma_at_1m_ugy": kerma_at_1m,
             },
             "detector": asdict(detector),
             "materials": {"model": self.decomposition, "names": list(self.projector.materials)},
@@ -90,6 +97,7 @@ class Simulator:
             "units": {"signal": "keV per pixel", "open_field": "keV per pixel", "area_density": "g/cm2"},
             # What a real image has and this one, so far, has not.
             "effects": {"scatter": "none", "noise": "none", "blur": "none"},
+            "dose": {"kerma_area_product_gycm2": float(kerma_at_1m * area_at_1m.sum() * _GYCM2_PER_UGYMM2)},
             "border_fraction": float(border.mean()),
         }
         return Radiograph(

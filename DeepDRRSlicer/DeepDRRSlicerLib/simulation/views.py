@@ -15,6 +15,8 @@ from DeepDRRSlicerLib.simulation.radiograph import Radiograph
 from DeepDRRSlicerLib.simulation.simulator import Simulator
 from DeepDRRSlicerLib.simulation.technique import Technique, check_limits
 
+_REFERENCE_POINT = 150.0  # mm from the isocentre towards the source, as in physics/dose.py
+
 
 @dataclass(frozen=True, eq=False)
 class ViewRequest:
@@ -56,6 +58,12 @@ class ViewSimulator:
 
 
 def with_pose(radiograph: Radiograph, pose: CArmPose, device: Device) -> Radiograph:
-    """The same image, with the C-arm's angles and the dose at its reference point among the metadata."""
-    kerma = reference_air_kerma(radiograph.metadata["spectrum"]["air_kerma_at_1m_ugy"], pose.sod)
-    return radiograph.with_metadata(device=device.name, c_arm=pose.to_dict(), dose={"reference_air_kerma_ugy": kerma})
+    """The same image, with the C-arm's angles and the dose at its reference point among the metadata.
+
+    Where the isocentre is so near to the source that there is no such point, its dose is left out.
+    """
+    dose = dict(radiograph.metadata["dose"])
+    if pose.sod > _REFERENCE_POINT:
+        kerma = radiograph.metadata["spectrum"]["air_kerma_at_1m_ugy"]
+        dose["reference_air_kerma_ugy"] = reference_air_kerma(kerma, pose.sod)
+    return radiograph.with_metadata(device=device.name, c_arm=pose.to_dict(), dose=dose)

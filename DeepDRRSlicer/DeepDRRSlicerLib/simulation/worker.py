@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -33,14 +32,14 @@ class LatestWorker:
         self._waiting: tuple[int, Any] | None = None
         self._newest = 0
         self._closed = False
-        self._outcomes: deque[Outcome] = deque()
+        self._outcome: Outcome | None = None  # of the newest job, until it is collected
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, job: Any) -> int:
         """Makes this the newest job; returns its ticket."""
         with self._changed:
-            self._newest += 1
+            self._let_go()
             self._waiting = (self._newest, job)
             self._changed.notify()
             return self._newest
@@ -48,24 +47,27 @@ class LatestWorker:
     def cancel(self) -> None:
         """Lets go of every job; none of them will have an outcome."""
         with self._changed:
-            self._newest += 1
-            self._waiting = None
+            self._let_go()
 
     def collect(self) -> Outcome | None:
         """The outcome of the newest job, once, as soon as there is one."""
         with self._changed:
-            outcomes = [o for o in self._outcomes if o.ticket == self._newest]
-            self._outcomes.clear()
-            return outcomes[-1] if outcomes else None
+            outcome, self._outcome = self._outcome, None
+            return outcome
 
     def close(self) -> None:
         """Stops the running job and ends the thread."""
         with self._changed:
             self._closed = True
-            self._newest += 1
-            self._waiting = None
+            self._let_go()
             self._changed.notify()
         self._thread.join()
+
+    def _let_go(self) -> None:
+        """Forgets the job that waits, makes the one that runs out of date, and drops an outcome not yet collected."""
+        self._newest += 1
+        self._waiting = None
+        self._outcome = None
 
     def _run(self) -> None:
         while True:
@@ -82,4 +84,5 @@ class LatestWorker:
             except Exception as error:  # whatever it was, the caller's thread must hear of it and this one live on
                 outcome = Outcome(ticket, error=error)
             with self._changed:
-                self._outcomes.append(outcome)
+                if ticket == self._newest:
+                    self._outcome = outcome

@@ -4,6 +4,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.carm import view_name
 from DeepDRRSlicerLib.geometry.device import device_names, load_device
 from DeepDRRSlicerLib.geometry.presets import PRESETS
@@ -30,7 +31,7 @@ class CArmSection:
             ui.deviceSelector.addItem(load_device(name).name)
         self._presetGroup.connect("idClicked(int)", self.onPreset)
         ui.deviceSelector.connect("activated(int)", self.onDevice)
-        ui.centerButton.connect("clicked(bool)", self.centerOnCT)
+        ui.centerButton.connect("clicked(bool)", self.onCenter)
 
     def setParameters(self, parameters):
         """Show another parameter node, or None."""
@@ -62,16 +63,22 @@ class CArmSection:
             self._parameters.sid = device.source_image_distance.default
         self._limitSliders()
 
-    def centerOnCT(self):
+    def onCenter(self):
         """Put the isocentre in the middle of the CT."""
         if self._parameters is None or self._parameters.ct is None:
             return
-        with slicer.util.tryWithErrorDisplay(_("Cannot centre on the CT.")):
-            r, a, s = volumeFromNode(self._parameters.ct).center_ras
-            with slicer.util.NodeModify(self._parameters):
-                self._parameters.isocenterR = round(float(r), 1)
-                self._parameters.isocenterA = round(float(a), 1)
-                self._parameters.isocenterS = round(float(s), 1)
+        try:
+            self.centerOnCT()
+        except InputError as error:
+            slicer.util.errorDisplay(str(error))
+
+    def centerOnCT(self):
+        """Put the isocentre in the middle of the CT. Raises InputError."""
+        r, a, s = volumeFromNode(self._parameters.ct).center_ras
+        with slicer.util.NodeModify(self._parameters):
+            self._parameters.isocenterR = round(float(r), 1)
+            self._parameters.isocenterA = round(float(a), 1)
+            self._parameters.isocenterS = round(float(s), 1)
 
     def _limitSliders(self):
         device = load_device(self._parameters.device)

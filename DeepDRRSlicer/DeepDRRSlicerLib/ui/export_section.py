@@ -1,7 +1,8 @@
 """Panel section "Export this view": the picture, its geometry and labels as files."""
 
+from pathlib import Path
+
 import qt
-import slicer
 from slicer.i18n import tr as _
 
 from DeepDRRSlicerLib.errors import InputError
@@ -20,6 +21,8 @@ class ExportSection:
         self._poll = qt.QTimer(ui.exportSection)
         self._poll.setInterval(_POLL_MS)
         self._poll.connect("timeout()", self.onPoll)
+        # Before one is chosen the button stands for the working directory: the program's own folder, often.
+        ui.exportFolderButton.directory = str(Path.home() / "DeepDRR export")
         ui.exportButton.connect("clicked(bool)", self.onExport)
         ui.cancelExportButton.connect("clicked(bool)", self.onCancel)
 
@@ -36,10 +39,13 @@ class ExportSection:
     def onExport(self):
         """Start the export into the chosen folder."""
         folder = self._ui.exportFolderButton.directory
-        with slicer.util.tryWithErrorDisplay(_("The view cannot be exported.")):
+        try:
             self._fluoroscopy.startExport(self._parameters, folder)
-            self._setRunning(True)
-            self._ui.exportStatusLabel.setText(_("Exporting to {folder} ...").format(folder=folder))
+        except InputError as error:
+            self._ui.exportStatusLabel.setText(str(error))
+            return
+        self._setRunning(True)
+        self._ui.exportStatusLabel.setText(_("Exporting to {folder} ...").format(folder=folder))
 
     def onCancel(self):
         """Stop the export."""

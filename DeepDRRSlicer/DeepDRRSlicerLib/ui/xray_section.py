@@ -10,7 +10,7 @@ from DeepDRRSlicerLib.geometry.device import load_device
 from DeepDRRSlicerLib.physics.detector import load_detector
 from DeepDRRSlicerLib.scene.fluoroscopy import UPDATING
 from DeepDRRSlicerLib.scene.request import settingsOf
-from DeepDRRSlicerLib.ui.dependencies import installMissing
+from DeepDRRSlicerLib.ui.dependencies import installMissing, whatIsMissing
 
 _GATHER_MS = 40  # several settings change together: a preset, a drag
 _POLL_MS = 30
@@ -39,6 +39,8 @@ class XRaySection:
 
     def setParameters(self, parameters):
         """Show another parameter node, or None, which lets go of a pending picture."""
+        if self._gather.isActive() or self._poll.isActive():
+            self._fluoroscopy.outdate()
         self._gather.stop()
         self._poll.stop()
         self._parameters = parameters
@@ -46,6 +48,10 @@ class XRaySection:
         self._say("" if parameters is None else _("Choose a CT."))
         if parameters is not None:
             self._fillMatrixSelector()
+
+    def outdate(self):
+        """Forget what the picture shows: the next change asks for a new one."""
+        self._settings = None
 
     def parametersChanged(self, parameters):
         """Move the C-arm and have a new picture made if a setting of the view has changed."""
@@ -70,8 +76,8 @@ class XRaySection:
 
     def onApply(self):
         """Make the picture now, installing what it needs after asking."""
-        if installMissing(self._requirements):
-            self.update()
+        installMissing(self._requirements)
+        self.update()
 
     def onMatrix(self, index):
         """Read the detector out with another binning."""
@@ -81,6 +87,10 @@ class XRaySection:
     def update(self):
         """Have the picture made in the background."""
         if self._parameters is None:
+            return
+        if whatIsMissing():
+            self._fluoroscopy.outdate()
+            self._fail(whatIsMissing())
             return
         self._started = time.perf_counter()
         try:
@@ -108,11 +118,7 @@ class XRaySection:
         self._say(
             f"{radiograph.metadata['c_arm']['view']} · {technique['kvp']} kV · {technique['mas']:g} mAs · "
             f"{radiograph.beam.size[0]} × {radiograph.beam.size[1]} · {time.perf_counter() - self._started:.1f} s",
-            _("In {percent} of the image the CT ends inside the body: tissue is missing there.").format(
-                percent=f"{radiograph.border_fraction:.0%}"
-            )
-            if radiograph.border_fraction >= 0.005
-            else "",
+            radiograph.warning,
         )
 
     def _fillMatrixSelector(self):
@@ -126,6 +132,7 @@ class XRaySection:
         self._ui.matrixSelector.setCurrentIndex(self._binning.index(chosen))
 
     def _fail(self, error):
+        """Say why there is no picture: an exception or a sentence."""
         self._gather.stop()
         self._poll.stop()
         self._say("", str(error))

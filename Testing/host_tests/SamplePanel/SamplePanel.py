@@ -1,14 +1,12 @@
 """A small scripted module, written as modules for 3D Slicer are, on which the test host is tested."""
 
-import enum
-import pathlib
 from typing import Annotated
 
 import slicer
 import vtk
 from slicer import vtkMRMLScalarVolumeNode
 from slicer.i18n import tr as _
-from slicer.parameterNodeWrapper import Choice, Decimals, Minimum, WithinRange, parameterNodeWrapper
+from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
 from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModule,
     ScriptedLoadableModuleLogic,
@@ -16,14 +14,6 @@ from slicer.ScriptedLoadableModule import (
     ScriptedLoadableModuleWidget,
 )
 from slicer.util import VTKObservationMixin
-
-
-class Mode(enum.Enum):
-    FLUORO = 1
-    SPOT = 2
-
-    def label(self):
-        return self.name.capitalize()
 
 
 class SamplePanel(ScriptedLoadableModule):
@@ -37,14 +27,10 @@ class SamplePanel(ScriptedLoadableModule):
 @parameterNodeWrapper
 class SamplePanelParameterNode:
     inputVolume: vtkMRMLScalarVolumeNode
-    outputVolume: vtkMRMLScalarVolumeNode | None
-    angle: Annotated[float, WithinRange(-90, 90), Decimals(1)] = 10.0
-    count: Annotated[int, Minimum(1)] = 3
-    preset: Annotated[str, Choice(["AP", "PA"])] = "AP"
-    mode: Mode = Mode.SPOT
+    outputVolume: vtkMRMLScalarVolumeNode
+    angle: Annotated[float, WithinRange(-90, 90)] = 10.0
+    offset: float = 3.0
     automatic: bool = True
-    label: str = "view"
-    folder: pathlib.Path
 
 
 class SamplePanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -104,7 +90,7 @@ class SamplePanelWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui.applyButton.toolTip = _("Show the angle")
 
     def onApply(self):
-        with slicer.util.tryWithErrorDisplay(_("It failed."), waitCursor=True):
+        with slicer.util.tryWithErrorDisplay(_("It failed.")):
             self.ui.resultLabel.text = f"{self.logic.doubled(self._parameterNode.angle):.1f}"
 
 
@@ -126,5 +112,4 @@ class SamplePanelTest(ScriptedLoadableModuleTest):
         slicer.mrmlScene.Clear()
 
     def test_logic(self):
-        self.delayDisplay("Doubling")
         self.assertEqual(SamplePanelLogic().doubled(4), 8)

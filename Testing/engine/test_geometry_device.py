@@ -1,0 +1,150 @@
+"""Device files: what they say about the machine's movement, and how wrong ones are refused."""
+
+import copy
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from json_fuzz import files_like
+
+from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.geometry import device as device_module
+from DeepDRRSlicerLib.geometry.carm import CArmPose
+from DeepDRRSlicerLib.geometry.device import Device, check_reach, device_names, joint_frames, joint_motion, load_device
+
+FILE = Path(device_module.__file__).parents[1] / "data" / "devices" / "mobile_carm.json"
+VALID = json.loads(FILE.read_text())
+SMALL = VALID | {"parts": [VALID["parts"][0], VALID["parts"][7], VALID["parts"][19]]}
+
+
+def changed(path, value):
+    """The valid file with the value at a path replaced, or taken away where it is `del`."""
+    data = copy.deepcopy(SMALL)
+    target = data
+    for key in path[:-1]:
+        target = target[key]
+    if value == "del":
+        del target[path[-1]]
+    else:
+        target[path[-1]] = value
+    return data
+
+
+@pytest.fixture
+def load(tmp_path):
+    def load(data):
+        path = tmp_path / "device.json"
+        path.write_text(json.dumps(data))
+        return load_device(path)
+
+    return load
+
+
+def test_shipped_devices_are_read_by_name_and_by_path(load):
+    assert "mobile_carm" in device_names()
+    by_name, by_path = load_device("mobile_carm"), load(VALID)
+    assert by_name == by_path and isinstance(by_name, Device)
+    assert by_name.source_image_distance.limits == (900, 1100) and by_name.filtration == {"Al": 3.0}
+    assert len(by_name.parts) == len(VALID["parts"]) and by_path.folder != by_name.folder
+
+
+@pytest.mark.parametrize(("primary", "secondary"), [(0, 0), (30, 0), (-70, 25), (180, -40)])
+def test_joints_carry_source_and_detector_to_where_the_beam_has_them(primary, secondary):
+    """The scene draws the chain of joints, the engine computes the beam: they are one machine."""
+    device = load_device("mobile_carm")
+    sid, sod = 1050.0, device.source_isocenter_distance
+    frames = joint_frames(device, {"primary_angle": primary, "secondary_angle": secondary, "sid": sid})
+    beam = CArmPose(primary, secondary, (0, 0, 0), sid, sod, (11, 21), (1, 2)).beam()
+    at_source = (0, -sod, 0, 1)
+    assert np.allclose((frames["secondary_angle"] @ at_source)[:3], beam.source)
+    assert np.allclose((frames["sid"] @ at_source)[:3], beam.detector_center)
+
+
+def test_a_rotation_turns_about_its_origin_by_the_right_hand_rule():
+    joint = device_module.Joint("j", "rotation", (0.0, 0.0, 1.0), (-90.0, 90.0), 1.0, origin=(1.0, 2.0, 3.0))
+    assert np.allclose(joint_motion(joint, 90) @ (2, 2, 3, 1), (1, 3, 3, 1))
+    assert np.allclose(joint_motion(joint, 0), np.eye(4))
+
+
+def test_a_view_beyond_a_joint_is_refused_and_one_at_its_limit_is_not():
+    device = load_device("mobile_carm")
+
+    def pose(primary=0.0, secondary=0.0, sid=1000.0):
+        return CArmPose(primary, secondary, (0, 0, 0), sid, 600, (10, 10), (1, 1))
+
+    for good in (pose(), pose(secondary=50), pose(secondary=-50), pose(sid=900), pose(sid=1100), pose(primary=180)):
+        check_reach(good, device)
+    for bad, words in ((pose(secondary=50.1), "-50 to 50 degrees"), (pose(sid=899), "sid of 899 .* 900 to 1100 mm")):
+        with pytest.raises(InputError, match=words):
+            check_reach(bad, device)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "words"),
+    [
+        (["format"], "x", '"format" must be'),
+        (["name"], "del", "name is missing"),
+        (["name"], 5, "name must be text"),
+        (["colour"], "red", "no key colour"),
+        (["folder"], "/", "no key folder"),
+        (["filtration"], "Al:3", "filtration must be"),
+        (["filtration", "Al"], -1, "filtration must be"),
+        (["focal_spot"], True, "focal_spot must be a number"),
+        (["source_isocenter_distance"], 950, "between source and detector"),
+        (["source_image_distance", "limits"], [900, 1200], "same limits"),
+        (["source_image_distance", "default"], 800, "within its limits"),
+        (["tube_voltage", "limits"], [120, 40], r"\[lowest, highest\]"),
+        (["tube_load", "limits"], [0, 40], "above 0"),
+        (["joints"], [], "primary_angle, secondary_angle, sid are missing"),
+        (["joints", 0, "type"], "ball", "rotation or a translation"),
+        (["joints", 0, "axis"], [0, 0, -1], "must turn about"),
+        (["joints", 0, "axis"], [0, 0, 2], r"joints\[0\].axis must have length 1"),
+        (["joints", 0, "axis"], [0, 1], r"joints\[0\].axis must be a list of 3"),
+        (["joints", 0, "parent"], "sid", "must stand before it"),
+        (["joints", 0, "limits"], [10, 20], "must include 0"),
+        (["joints", 0, "speed"], 0, "greater than 0"),
+        (["joints", 1, "name"], "primary_angle", "there twice"),
+        (["joints", 1, "origin"], [0, 0, 30], "through the isocentre"),
+        (["joints", 2, "axis"], [0, -1, 0], "must move with them"),
+        (["joints", 2, "parent"], "primary_angle", "must move with them"),
+        (["parts", 0, "joint"], "elbow", "unknown joint 'elbow'"),
+        (["parts", 0, "shape", "type"], "blob", "must be one of box"),
+        (["parts", 0, "shape", "radius"], 3, "needs exactly center, size"),
+        (["parts", 0, "shape", "size"], [1, 0, 1], "greater than 0"),
+        (["parts", 0, "color"], [255, 0, 0], "from 0 to 1"),
+        (["parts", 1, "shape", "start"], SMALL["parts"][1]["shape"]["end"], "no length"),
+        (["parts", 2, "shape", "from"], [1, 0, 0], "right angle"),
+        (["parts", 1, "name"], "Cart", "same name"),
+    ],
+)
+def test_a_wrong_device_file_is_refused_with_its_place(load, path, value, words):
+    load(SMALL)
+    with pytest.raises(InputError, match=words) as caught:
+        load(changed(path, value))
+    assert "\n" not in str(caught.value) and "device.json" in str(caught.value)
+
+
+@pytest.mark.parametrize("count", [200, pytest.param(2000, marks=pytest.mark.long)])
+def test_any_file_gives_a_device_or_a_sentence(tmp_path, count):
+    path = tmp_path / "device.json"
+
+    @settings(max_examples=count, deadline=None)
+    @given(text=files_like(SMALL))
+    def run(text):
+        path.write_text(text, encoding="utf-8")
+        try:
+            found = load_device(path)
+        except InputError as error:
+            assert str(error).endswith(".") and "device.json" in str(error)
+        else:
+            frames = joint_frames(found, {"primary_angle": 10.0, "secondary_angle": 5.0, "sid": 1000.0})
+            assert all(np.isfinite(frame).all() for frame in frames.values())
+
+    run()
+
+
+def test_a_device_that_is_not_there_names_those_that_are():
+    with pytest.raises(InputError, match="mobile_carm"):
+        load_device("no such machine")
