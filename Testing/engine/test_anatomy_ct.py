@@ -124,6 +124,8 @@ def test_paths_that_are_no_ct(tmp_path):
         with pytest.raises(InputError, match=cause) as caught:
             read_ct(tmp_path / name)
         assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match="path is empty"):
+        read_ct("")
     with pytest.raises(InputError, match="single image"):
         read_ct(write(tmp_path / "ct.nrrd", body()), series=3)
 

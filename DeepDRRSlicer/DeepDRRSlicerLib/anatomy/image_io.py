@@ -33,6 +33,8 @@ def image_format(path: Path) -> str | None:
 
 def existing(path) -> Path:
     """`path` as an absolute Path; InputError when nothing is there or it cannot be looked at."""
+    if not str(path).strip():  # an unset variable of a shell would stand for the current folder
+        raise InputError("The path is empty; name a file or a folder.")
     result = Path(os.path.abspath(path))
     try:
         result.stat()

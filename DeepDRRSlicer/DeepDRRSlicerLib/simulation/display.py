@@ -25,7 +25,7 @@ class Window:
             raise InputError(f"The display window must rise from black to white, not from {self.low} to {self.high}.")
 
 
-CHEST = Window(1.0, 7.5)
+CHEST = Window(1.2, 7.0)
 
 
 def display_image(radiograph: Radiograph, window: Window = CHEST) -> np.ndarray:

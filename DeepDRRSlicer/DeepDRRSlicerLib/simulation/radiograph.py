@@ -10,7 +10,7 @@ from DeepDRRSlicerLib.geometry.camera import ConeBeam
 
 # Transmission below which the logarithm is cut off: no panel tells 1e-6 from nothing.
 LOWEST_TRANSMISSION = 1e-6
-_WORTH_SAYING = 0.005  # part of the picture in which tissue is missing
+_WORTH_SAYING = 0.01  # part of the picture in which tissue is missing
 
 
 @dataclass(frozen=True, eq=False)
