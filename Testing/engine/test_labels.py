@@ -68,7 +68,9 @@ def test_a_mask_is_where_the_segment_is_thicker_than_half_an_edge():
 def test_only_the_part_of_the_picture_that_a_segment_shades_is_traced(angles):
     beam = view(*angles, size=(60, 50), pitch=2.1)
     for center in ((0, 0, 0), (30, -20, 10), (-60, 5, 40)):
-        segment = ball(np.array(center, float), 15, spacing=2.5)
+        # Full to its corners, so that nothing but its own box decides how far the shadow reaches.
+        block = Volume(np.ones((9, 12, 10), np.uint8), centered((9, 12, 10), (2.5, 2.0, 3.0), center=center))
+        segment = Segment("block", block, RED)
         assert np.allclose(label_segment(segment, beam).thickness, mask_thickness(segment.mask, beam), atol=1e-3)
 
 

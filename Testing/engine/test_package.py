@@ -14,8 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "DeepDRRSlicer"
 ENGINE = SHIPPED / "DeepDRRSlicerLib"
-ORDER = ["errors", "geometry", "physics", "anatomy", "projection", "transport", "simulation", "learning", "dataset",
-         "training", "commands", "__main__"]  # fmt: skip
+ORDER = ["errors", "descriptions", "geometry", "physics", "anatomy", "projection", "transport", "simulation",
+         "learning", "dataset", "training", "commands", "__main__"]  # fmt: skip
 ABOVE = ["scene", "ui"]
 SLICER_ONLY = {"slicer", "vtk", "qt", "ctk"}
 HEAVY = {"torch", "numba", "SimpleITK", "pycuda", "ray", "trimesh", "scipy"}

@@ -17,13 +17,12 @@ A part's shape, in mm of its joint's frame (`"joint": null` is the base frame):
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field, replace
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
+from DeepDRRSlicerLib.descriptions import read_description, shipped_names
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.carm import CArmPose, detector_axes
 from DeepDRRSlicerLib.geometry.json_values import (
@@ -99,25 +98,12 @@ class Device:
 
 def device_names() -> list[str]:
     """Names of the devices that ship, for load_device."""
-    return sorted(entry.name[:-5] for entry in _shipped().iterdir() if entry.name.endswith(".json"))
+    return shipped_names("device")
 
 
 def load_device(name: str | Path) -> Device:
     """A shipped device by name, or any device file by path. Raises InputError naming the fault and its place."""
-    shipped = _shipped() / f"{name}.json"
-    path = shipped if shipped.is_file() else Path(name)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"There is no device {str(name)!r}; give the path of a device file or one of: {', '.join(device_names())}."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"The device file {name} is not valid JSON: {error}.") from error
-    try:
-        return _parse(data, path.parent if isinstance(path, Path) else None)
-    except ValueError as error:
-        raise InputError(f"The device file {name} cannot be used: {error}.") from error
+    return read_description("device", name, _parse)
 
 
 def joint_motion(joint: Joint, value: float) -> np.ndarray:
@@ -154,16 +140,12 @@ def check_reach(pose: CArmPose, device: Device) -> None:
             )
 
 
-def _shipped():
-    return files("DeepDRRSlicerLib") / "data" / "devices"
-
-
-def _parse(data: dict, folder: Path | None) -> Device:
+def _parse(data: dict, path: Path) -> Device:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ValueError(f'its "format" must be "{FORMAT}"')
     device = build("", Device, _DEVICE, {key: value for key, value in data.items() if key != "format"})
     _check(device)
-    return replace(device, folder=folder)
+    return replace(device, folder=path.parent if isinstance(path, Path) else None)
 
 
 def _range(where: str, value) -> Range:

@@ -33,15 +33,13 @@ A file is JSON. Keys marked * are needed; what the others do is absent when they
                         released later with these time constants
 """
 
-import json
 from dataclasses import dataclass, fields
-from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
 
+from DeepDRRSlicerLib.descriptions import build, check, check_keys, read_description, shipped_names, split_type
 from DeepDRRSlicerLib.errors import InputError
-from DeepDRRSlicerLib.physics.description import build, check, check_keys, split_type
 from DeepDRRSlicerLib.physics.materials import density, mass_attenuation, material_name
 
 FORMAT = "DeepDRRSlicer detector 1"
@@ -210,33 +208,15 @@ class Detector:
 
 def detector_names() -> list[str]:
     """Names of the detectors that ship, for load_detector."""
-    return sorted(entry.name[:-5] for entry in _shipped().iterdir() if entry.name.endswith(".json"))
+    return shipped_names("detector")
 
 
 def load_detector(name: str | Path) -> Detector:
     """A shipped detector by name, or any detector file by path. Raises InputError naming the fault and its place."""
-    shipped = _shipped() / f"{name}.json"
-    path = shipped if shipped.is_file() else Path(name)
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(
-            f"There is no detector {str(name)!r}; give the path of a detector file or one of: "
-            f"{', '.join(detector_names())}."
-        ) from error
-    except ValueError as error:
-        raise InputError(f"The detector file {name} is not valid JSON: {error}.") from error
-    try:
-        return _parse(data)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"The detector file {name} cannot be used: {str(error).rstrip('.')}.") from error
+    return read_description("detector", name, _parse)
 
 
-def _shipped():
-    return files("DeepDRRSlicerLib") / "data" / "detectors"
-
-
-def _parse(data: dict) -> Detector:
+def _parse(data: dict, path: Path) -> Detector:
     check(isinstance(data, dict) and data.get("format") == FORMAT, f'its "format" must be "{FORMAT}"')
     data = {key: value for key, value in data.items() if key != "format"}
     known = {field.name for field in fields(Detector)} - {"scintillator", "binning_modes"} | {"response"}
@@ -245,7 +225,9 @@ def _parse(data: dict) -> Detector:
     check_keys("binning", binning, {"modes", "default"}, {"modes", "default"})
     data |= {"binning_modes": binning["modes"], "binning": binning["default"]}
     data["scintillator"] = _scintillator(data.pop("response"))
-    data["magnification_fields"] = [build("field", Field, entry) for entry in data.get("magnification_fields", ())]
+    magnified = data.get("magnification_fields", [])
+    check(isinstance(magnified, list), "magnification_fields must be a list")
+    data["magnification_fields"] = [build("field", Field, entry) for entry in magnified]
     for key, kind in (("glare", Glare), ("lag", Lag)):
         if data.get(key) is not None:
             data[key] = build(key, kind, data[key])

@@ -1,12 +1,53 @@
-"""JSON objects to frozen dataclasses, strictly: unknown, missing and mistyped keys are named.
+"""Description files, JSON: those that ship in data/, and a person's own of the same kind.
 
-Everything here raises ValueError with a clause that names the key; the reader of the file makes a sentence of it.
+They are read strictly into frozen dataclasses: unknown, missing and mistyped keys are named. What checks raises
+ValueError with a clause that names the key; read_description makes a sentence of it.
 """
 
+from __future__ import annotations
+
+import json
 import math
+from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
+from importlib.resources import files
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import get_args, get_origin
+
+from DeepDRRSlicerLib.errors import InputError
+
+
+def shipped_names(kind: str) -> list[str]:
+    """Names of the files that ship in data/<kind>s, kind being "device" or "detector"."""
+    return sorted(entry.name.removesuffix(".json") for entry in _folder(kind).iterdir() if entry.name.endswith(".json"))
+
+
+def read_description(kind: str, name: str | Path, parse: Callable):
+    """parse(data, path) of a shipped description by name, or of any file by path.
+
+    Raises InputError where there is no such file, it is not JSON, or parse raises ValueError, whose clause names the
+    fault and its place.
+    """
+    shipped = _folder(kind) / f"{name}.json"
+    path = shipped if shipped.is_file() else Path(name)
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(
+            f"There is no {kind} {str(name)!r}; give the path of a {kind} file or one of: "
+            f"{', '.join(shipped_names(kind))}."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"The {kind} file {name} is not valid JSON: {error}.") from error
+    try:
+        return parse(data, path)
+    except ValueError as error:
+        raise InputError(f"The {kind} file {name} cannot be used: {str(error).rstrip('.')}.") from error
+
+
+def _folder(kind: str):
+    return files("DeepDRRSlicerLib") / "data" / f"{kind}s"
 
 
 def check(holds: bool, rule: str) -> None:
