@@ -7,7 +7,7 @@ ValueError with a clause that names the key; read_description makes a sentence o
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
 from importlib.resources import files
@@ -16,6 +16,8 @@ from types import NoneType, UnionType
 from typing import get_args, get_origin
 
 from DeepDRRSlicerLib.errors import InputError
+
+_LARGEST = sys.float_info.max
 
 
 def shipped_names(kind: str) -> list[str]:
@@ -87,7 +89,7 @@ def _typed(key: str, kind, value):
         return tuple(_typed(key, get_args(kind)[0], item) for item in value)
     if kind is str and isinstance(value, str):
         return value
-    if kind in (int, float) and type(value) in (int, float) and math.isfinite(value) and kind(value) == value:
+    if kind in (int, float) and type(value) in (int, float) and abs(value) <= _LARGEST and kind(value) == value:
         return kind(value)
     expected = {int: "a whole number", float: "a number", str: "text"}.get(kind, "a list")
     raise ValueError(f"{key} must be {expected}, not {value!r}")

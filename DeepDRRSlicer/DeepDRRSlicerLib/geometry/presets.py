@@ -18,7 +18,7 @@ PRESETS: dict[str, tuple[float, float]] = {
     "RAO 45": (-45.0, 0.0),
     "Cranial 25": (0.0, 25.0),
     "Caudal 25": (0.0, -25.0),
-    "Pelvic inlet": (0.0, 40.0),
-    "Pelvic outlet": (0.0, -40.0),
+    "Inlet CRA 40": (0.0, 40.0),
+    "Outlet CAU 40": (0.0, -40.0),
     "Spider": (45.0, -25.0),
 }
