@@ -213,12 +213,9 @@ class DeepDRRSlicerLogic(ScriptedLoadableModuleLogic):
 
     def centerOnCT(self):
         """Put the isocentre in the middle of the CT."""
-        from DeepDRRSlicerLib.scene.mrml import volumeFromNode
+        from DeepDRRSlicerLib.scene.request import centerOnCT
 
-        parameters = self.getParameterNode()
-        r, a, s = volumeFromNode(parameters.ct).center_ras
-        with slicer.util.NodeModify(parameters):
-            parameters.isocenterR, parameters.isocenterA, parameters.isocenterS = float(r), float(a), float(s)
+        centerOnCT(self.getParameterNode())
 
     def simulate(self):
         """Move the C-arm, simulate its view, show it, and return the Radiograph. Raises InputError."""

@@ -1,5 +1,8 @@
 """From the parameter node to a request that a worker thread can answer without touching the scene."""
 
+import slicer
+import slicer.util
+
 from DeepDRRSlicerLib.anatomy.ct import as_ct
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.carm import CArmPose
@@ -70,3 +73,12 @@ def settingsOf(parameters):
         round(parameters.kvp),
         parameters.mas,
     )
+
+
+def centerOnCT(parameters):
+    """Put the isocentre in the middle of the CT, to a tenth of a millimetre. Raises InputError."""
+    r, a, s = volumeFromNode(parameters.ct).center_ras
+    with slicer.util.NodeModify(parameters):
+        parameters.isocenterR = round(float(r), 1)
+        parameters.isocenterA = round(float(a), 1)
+        parameters.isocenterS = round(float(s), 1)

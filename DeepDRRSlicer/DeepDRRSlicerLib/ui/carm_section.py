@@ -8,7 +8,7 @@ from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.carm import view_name
 from DeepDRRSlicerLib.geometry.device import device_names, load_device
 from DeepDRRSlicerLib.geometry.presets import PRESETS
-from DeepDRRSlicerLib.scene.mrml import volumeFromNode
+from DeepDRRSlicerLib.scene.request import centerOnCT
 
 _COLUMNS = 3
 
@@ -74,11 +74,7 @@ class CArmSection:
 
     def centerOnCT(self):
         """Put the isocentre in the middle of the CT. Raises InputError."""
-        r, a, s = volumeFromNode(self._parameters.ct).center_ras
-        with slicer.util.NodeModify(self._parameters):
-            self._parameters.isocenterR = round(float(r), 1)
-            self._parameters.isocenterA = round(float(a), 1)
-            self._parameters.isocenterS = round(float(s), 1)
+        centerOnCT(self._parameters)
 
     def _limitSliders(self):
         device = load_device(self._parameters.device)
