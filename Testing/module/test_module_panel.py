@@ -310,6 +310,7 @@ def test_what_cannot_be_simulated_is_said_in_a_sentence(host, patient):
     parameters.ct = parameters.xray
     host.processEvents()
     assert "choose a CT" in widget.ui.warningLabel.text
+    assert mark() is not None  # the picture on show is of the settings before
     wrong = slicer.util.addVolumeFromArray(np.full((5, 5, 5), 7, np.int16), name="Flat")
     parameters.ct = wrong
     host.processEvents()

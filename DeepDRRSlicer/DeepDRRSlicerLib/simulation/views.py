@@ -10,12 +10,10 @@ from DeepDRRSlicerLib.anatomy.volume import Volume
 from DeepDRRSlicerLib.geometry.carm import CArmPose
 from DeepDRRSlicerLib.geometry.device import Device, check_reach
 from DeepDRRSlicerLib.physics.detector import Detector
-from DeepDRRSlicerLib.physics.dose import reference_air_kerma
+from DeepDRRSlicerLib.physics.dose import REFERENCE_POINT, reference_air_kerma
 from DeepDRRSlicerLib.simulation.radiograph import Radiograph
 from DeepDRRSlicerLib.simulation.simulator import Simulator
 from DeepDRRSlicerLib.simulation.technique import Technique, check_limits
-
-_REFERENCE_POINT = 150.0  # mm from the isocentre towards the source, as in physics/dose.py
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +61,7 @@ def with_pose(radiograph: Radiograph, pose: CArmPose, device: Device) -> Radiogr
     Where the isocentre is so near to the source that there is no such point, its dose is left out.
     """
     dose = dict(radiograph.metadata["dose"])
-    if pose.sod > _REFERENCE_POINT:
+    if pose.sod > REFERENCE_POINT:
         kerma = radiograph.metadata["spectrum"]["air_kerma_at_1m_ugy"]
         dose["reference_air_kerma_ugy"] = reference_air_kerma(kerma, pose.sod)
     return radiograph.with_metadata(device=device.name, c_arm=pose.to_dict(), dose=dose)

@@ -63,6 +63,7 @@ class XRaySection:
         try:
             self._fluoroscopy.moveCArm(parameters)
         except InputError as error:
+            self._fluoroscopy.outdate()  # the picture on show is of other settings
             self._fail(error)
             return
         self._poll.stop()
