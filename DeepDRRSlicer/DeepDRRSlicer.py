@@ -101,11 +101,10 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         uiWidget.setMRMLScene(slicer.mrmlScene)
 
         self.logic = DeepDRRSlicerLogic()
-        carmSection = CArmSection(self.ui)
         self._xraySection = XRaySection(self.ui, self.logic.fluoroscopy, self.resourcePath("requirements.txt"))
         self.sections = [
-            carmSection,
-            PatientSection(self.ui, carmSection, self.onCTChanged),
+            CArmSection(self.ui),
+            PatientSection(self.ui, self.onCTChanged),
             self._xraySection,
             ExportSection(self.ui, self.logic.fluoroscopy),
         ]

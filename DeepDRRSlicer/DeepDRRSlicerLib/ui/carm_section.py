@@ -68,13 +68,9 @@ class CArmSection:
         if self._parameters is None or self._parameters.ct is None:
             return
         try:
-            self.centerOnCT()
+            centerOnCT(self._parameters)
         except InputError as error:
             slicer.util.errorDisplay(str(error))
-
-    def centerOnCT(self):
-        """Put the isocentre in the middle of the CT. Raises InputError."""
-        centerOnCT(self._parameters)
 
     def _limitSliders(self):
         device = load_device(self._parameters.device)

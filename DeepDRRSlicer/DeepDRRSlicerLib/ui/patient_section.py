@@ -4,6 +4,7 @@ import qt
 
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.scene.patient import showPatient
+from DeepDRRSlicerLib.scene.request import centerOnCT
 from DeepDRRSlicerLib.scene.threed_view import frameCArm
 from DeepDRRSlicerLib.scene.xray_image import QUANTITY
 from DeepDRRSlicerLib.scene.xray_view import installLayout
@@ -15,8 +16,7 @@ class PatientSection:
     Views of a CT that was chosen before stay as the user, or the scene that was opened, has left them.
     """
 
-    def __init__(self, ui, carmSection, onCTChanged):
-        self._carmSection = carmSection
+    def __init__(self, ui, onCTChanged):
         self._shown = None
         self._ct = None
         self._tags = []
@@ -40,7 +40,7 @@ class PatientSection:
         if parameters.centeredCT is node:
             return
         try:
-            self._carmSection.centerOnCT()
+            centerOnCT(parameters)
         except InputError:  # the section "X-ray" says so; there may be voxels later
             self._shown = None
             return
