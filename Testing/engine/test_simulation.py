@@ -2,8 +2,6 @@
 
 import dataclasses
 import json
-import threading
-import time
 
 import numpy as np
 import pytest
@@ -22,10 +20,8 @@ from DeepDRRSlicerLib.simulation.display import Window, display_image
 from DeepDRRSlicerLib.simulation.simulator import THRESHOLD, Decomposition, Simulator
 from DeepDRRSlicerLib.simulation.technique import Technique, check_limits, parse_filtration
 from DeepDRRSlicerLib.simulation.views import ViewRequest, ViewSimulator, with_pose
-from DeepDRRSlicerLib.simulation.worker import LatestWorker
 from phantoms import centered, ras_grid, restored, storage_orders
 
-pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
 IDEAL = load_detector("ideal")
 # 80 kVp, 3 mm Al, tungsten 12 degrees, ideal energy-integrating detector (computed with spekpy and xraylib).
 PMMA_SLABS = {10: 0.76034, 50: 0.26372, 100: 0.073980, 150: 0.021504, 200: 0.0064016}
@@ -275,126 +271,3 @@ def test_sample_chest_is_read_as_a_radiograph(shared_data):
     left_of_picture = image[beside_spine, middle - 45 : middle - 25]
     right_of_picture = image[beside_spine, middle + 25 : middle + 45]
     assert np.median(right_of_picture) > np.median(left_of_picture) + 0.5
-
-
-def slow_worker():
-    """A worker whose jobs take until they are let go, or are told to stop; and the list of jobs it began."""
-    begun, go_on = [], threading.Event()
-
-    def work(job, should_stop):
-        begun.append(job)
-        while not go_on.is_set():
-            if should_stop():
-                raise Stopped
-            time.sleep(0.001)
-        if job == "bad":
-            raise ValueError("bad job")
-        return job
-
-    return LatestWorker(work), begun, go_on
-
-
-def wait_for(condition, seconds=10):
-    end = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < end
-        time.sleep(0.002)
-    return result
-
-
-def test_the_last_of_several_requests_is_what_comes_out():
-    worker, begun, go_on = slow_worker()
-    worker.submit(1)
-    wait_for(lambda: begun == [1])
-    worker.submit(2)
-    worker.submit(3)
-    wait_for(lambda: begun[-1] == 3)
-    assert worker.collect() is None
-    go_on.set()
-    assert wait_for(worker.collect).result == 3
-    assert worker.collect() is None
-    assert 2 not in begun or begun.index(2) < begun.index(3)
-    worker.close()
-
-
-def test_a_result_that_is_out_of_date_is_never_handed_out():
-    worker, begun, go_on = slow_worker()
-    go_on.set()
-    worker.submit("old")
-    wait_for(lambda: begun == ["old"])
-    time.sleep(0.05)  # its outcome lies ready
-    go_on.clear()
-    worker.submit("new")
-    assert worker.collect() is None
-    go_on.set()
-    assert wait_for(worker.collect).result == "new"
-    worker.submit("gone")
-    worker.cancel()
-    time.sleep(0.05)
-    assert worker.collect() is None
-    go_on.clear()
-    worker.submit("running")
-    wait_for(lambda: begun[-1] == "running")
-    worker.cancel()
-    go_on.set()
-    time.sleep(0.05)
-    assert worker.collect() is None
-    worker.close()
-
-
-def test_a_job_that_does_not_listen_is_out_of_date_all_the_same():
-    """It ends after a newer one was submitted, and before that one begins: its result must not be shown."""
-    begun, go_on = [], threading.Event()
-
-    def work(job, should_stop):
-        begun.append(job)
-        assert go_on.wait(10)
-        return job
-
-    worker = LatestWorker(work)
-    worker.submit("old")
-    wait_for(lambda: begun == ["old"])
-    worker.submit("new")
-    go_on.set()
-    found = []
-    wait_for(lambda: (outcome := worker.collect()) and found.append(outcome.result) or found)
-    time.sleep(0.02)
-    assert found == ["new"] and worker.collect() is None
-    worker.close()
-    worker.submit("late")
-    time.sleep(0.02)
-    assert begun == ["old", "new"] and worker.collect() is None
-
-
-def test_a_cancelled_job_that_waits_never_begins():
-    worker, begun, go_on = slow_worker()
-    worker.submit(1)
-    wait_for(lambda: begun == [1])
-    with worker._changed:  # so that the thread cannot take the second job before it is cancelled
-        worker.submit(2)
-        worker.cancel()
-    time.sleep(0.05)
-    assert begun == [1] and worker.collect() is None
-    go_on.set()
-    worker.submit(3)
-    assert wait_for(worker.collect).result == 3
-    worker.close()
-
-
-def test_closing_stops_the_job_that_runs():
-    worker, begun, _ = slow_worker()
-    worker.submit(1)
-    wait_for(lambda: begun == [1])
-    worker.close()
-    assert worker.collect() is None
-
-
-def test_a_failed_job_is_reported_and_the_next_one_runs():
-    worker, _, go_on = slow_worker()
-    go_on.set()
-    worker.submit("bad")
-    assert "bad job" in str(wait_for(worker.collect).error)
-    worker.submit("good")
-    assert wait_for(worker.collect).result == "good"
-    worker.close()
-    assert not any(thread.name == "DeepDRRSlicer" for thread in threading.enumerate())

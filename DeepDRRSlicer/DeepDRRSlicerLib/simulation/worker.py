@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from DeepDRRSlicerLib.projection.projector import Stopped
@@ -12,9 +12,10 @@ from DeepDRRSlicerLib.projection.projector import Stopped
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: its ticket, and the result or the exception that it ended with."""
+    """What became of a job: its ticket, whether it is the newest, and the result or exception that it ended with."""
 
     ticket: int
+    newest: bool
     result: Any = None
     error: Exception | None = None
 
@@ -22,8 +23,9 @@ class Outcome:
 class LatestWorker:
     """Runs work(job, should_stop) in a thread of its own; the caller collects outcomes on its own thread.
 
-    A submitted job replaces one that waits, and asks the one that runs to stop. An outcome is handed out only
-    while its job is the newest: nothing out of date can be taken for current.
+    A submitted job replaces one that waits, and asks the one that runs to stop, whose outcome is then not handed out.
+    With interrupt=False the one that runs may end, and its outcome says that it is not the newest: so a picture
+    that follows a drag is never starved by the next movement, and nothing out of date can be taken for current.
     """
 
     def __init__(self, work: Callable[[Any, Callable[[], bool]], Any], name: str = "DeepDRRSlicer"):
@@ -31,15 +33,19 @@ class LatestWorker:
         self._changed = threading.Condition()
         self._waiting: tuple[int, Any] | None = None
         self._newest = 0
+        self._wanted_from = 0  # older tickets are of no interest any more
         self._closed = False
-        self._outcome: Outcome | None = None  # of the newest job, until it is collected
+        self._outcome: Outcome | None = None  # until it is collected
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, job: Any) -> int:
+    def submit(self, job: Any, interrupt: bool = True) -> int:
         """Makes this the newest job; returns its ticket."""
         with self._changed:
-            self._let_go()
+            if interrupt:
+                self._let_go()
+            else:
+                self._newest += 1
             self._waiting = (self._newest, job)
             self._changed.notify()
             return self._newest
@@ -50,10 +56,10 @@ class LatestWorker:
             self._let_go()
 
     def collect(self) -> Outcome | None:
-        """The outcome of the newest job, once, as soon as there is one."""
+        """The latest outcome, once, as soon as there is one."""
         with self._changed:
             outcome, self._outcome = self._outcome, None
-            return outcome
+            return outcome and replace(outcome, newest=outcome.ticket == self._newest)
 
     def close(self) -> None:
         """Stops the running job and ends the thread."""
@@ -66,6 +72,7 @@ class LatestWorker:
     def _let_go(self) -> None:
         """Forgets the job that waits, makes the one that runs out of date, and drops an outcome not yet collected."""
         self._newest += 1
+        self._wanted_from = self._newest
         self._waiting = None
         self._outcome = None
 
@@ -78,11 +85,11 @@ class LatestWorker:
                 ticket, job = self._waiting
                 self._waiting = None
             try:
-                outcome = Outcome(ticket, result=self._work(job, lambda ticket=ticket: ticket != self._newest))
+                outcome = Outcome(ticket, True, self._work(job, lambda ticket=ticket: ticket < self._wanted_from))
             except Stopped:
                 continue
             except Exception as error:  # whatever it was, the caller's thread must hear of it and this one live on
-                outcome = Outcome(ticket, error=error)
+                outcome = Outcome(ticket, True, error=error)
             with self._changed:
-                if ticket == self._newest:
+                if ticket >= self._wanted_from:
                     self._outcome = outcome
