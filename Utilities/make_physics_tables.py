@@ -2,8 +2,10 @@
 
     pip install numpy scipy xraylib==4.3.0 spekpy==2.5.4
     python Utilities/make_physics_tables.py [OUTPUT.npz]
+    python Utilities/make_physics_tables.py --anode-depth
 
-Neither library is needed at run time. Arrays of the file (all little-endian, no pickles):
+The second prints the two numbers of physics/anode.py and makes no file. Neither library is needed at run time.
+Arrays of the file (all little-endian, no pickles):
 
     energies              (k,)    keV    knots of the coefficients; an absorption edge is a pair of equal energies
     mass_attenuation      (m, k)  cm2/g  total, coherent scatter included
@@ -293,6 +295,51 @@ def tube_spectrum(kvp, bin_edges):
     return fluence, np.clip(mean_energy, bin_edges[:-1], bin_edges[1:])
 
 
+def anode_depth():
+    """Depth of photon production in the anode as (g/cm2 at 80 kV, exponent of the tube voltage), from off-axis spectra.
+
+    For each voltage the depth, along the normal of the target, with which additional self-filtration best turns the
+    spectrum of the central ray into those off the axis, by air kerma; then a power law through the depths.
+    """
+    import spekpy
+
+    voltages, offsets = (
+        range(40, 121, 10),
+        (-15.0, -10.0, -5.0, 0.0, 5.0, 10.0, 15.0),
+    )  # kV, cm at 1 m, + to the cathode
+    air = composition_by_mass(MATERIALS["air"][1])
+    angle = np.deg2rad(ANODE_ANGLE)
+    depths = []
+    for kvp in voltages:
+        print(f"\r{kvp} kV", end="", file=sys.stderr, flush=True)
+        kerma = {}
+        for offset in offsets:
+            # Filters at a right angle to every ray, so that the anode alone tells the rays apart.
+            tube = spekpy.Spek(kvp=kvp, th=ANODE_ANGLE, dk=0.5, physics="casim", x=offset, z=100.0, mas=1.0, obli=False)
+            energy, photons = tube.filter("Al", 3.0).get_spectrum(diff=False)
+            used = energy > LOWEST
+            energy = energy[used]
+            if not kerma:
+                tungsten = np.array([mass_attenuation(74, e) for e in energy])
+                transfer = mixed(mass_energy_transfer, [air], energy)[0]
+            kerma[offset] = photons[used] * energy * transfer * (1.0 + (offset / 100.0) ** 2)
+
+        def deviation(depth, kerma=kerma, tungsten=tungsten):
+            """Sum of the squared logarithms of predicted over true air kerma."""
+            total = 0.0
+            for offset, true in kerma.items():
+                steepness = (np.sin(angle) + offset / 100.0 * np.cos(angle)) / np.hypot(1.0, offset / 100.0)
+                layer = depth * (1.0 / steepness - 1.0 / np.sin(angle))
+                total += np.log((kerma[0.0] * np.exp(-tungsten * layer)).sum() / true.sum()) ** 2
+            return total
+
+        candidates = np.arange(1e-4, 6e-3, 1e-5)
+        depths.append(candidates[np.argmin([deviation(depth) for depth in candidates])])
+    print(file=sys.stderr)
+    exponent, logarithm = np.polyfit(np.log(np.array(voltages) / 80.0), np.log(depths), 1)
+    return float(np.exp(logarithm)), float(exponent)
+
+
 def symbols(composition):
     import xraylib
 
@@ -302,7 +349,13 @@ def symbols(composition):
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("output", nargs="?", type=Path, default=OUTPUT)
-    output = parser.parse_args(arguments).output
+    parser.add_argument("--anode-depth", action="store_true", help="print the depth of photon production and stop")
+    options = parser.parse_args(arguments)
+    output = options.output
+    if options.anode_depth:
+        depth, exponent = anode_depth()
+        print(f"{depth:.3e} g/cm2 at 80 kV, exponent {exponent:.3f}")
+        return
 
     compositions = [composition_by_mass(definition) for _, definition, _ in MATERIALS.values()]
     knots, sampled = knot_energies(elements_of(compositions))

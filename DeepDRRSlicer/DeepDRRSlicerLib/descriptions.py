@@ -21,7 +21,7 @@ _LARGEST = sys.float_info.max
 
 
 def shipped_names(kind: str) -> list[str]:
-    """Names of the files that ship in data/<kind>s, kind being "device" or "detector"."""
+    """Names of the files that ship in data/<kind>s, kind being "device", "detector" or "grid"."""
     return sorted(entry.name.removesuffix(".json") for entry in _folder(kind).iterdir() if entry.name.endswith(".json"))
 
 

@@ -62,6 +62,35 @@ def test_joints_carry_source_and_detector_to_where_the_beam_has_them(primary, se
     assert np.allclose((frames["sid"] @ at_source)[:3], beam.detector_center)
 
 
+def test_exposure_modes_of_the_shipped_device():
+    device = load_device("mobile_carm")
+    assert [mode.name for mode in device.exposure_modes] == ["fluoro", "spot", "cine"]
+    fluoro = device.exposure_mode("fluoro")
+    assert fluoro.pulse_rates == (3, 7.5, 15, 30) and fluoro.pulse_rate == 15
+    assert 20 <= fluoro.detector_kerma <= 40 and 100 <= device.exposure_mode("cine").detector_kerma <= 200
+    with pytest.raises(InputError, match="no exposure mode 'boost'; it has fluoro, spot, cine"):
+        device.exposure_mode("boost")
+
+
+def test_a_device_without_new_keys_is_still_one(load):
+    old = {key: value for key, value in VALID.items() if key not in (
+        "anode_direction", "collimator_distance", "generator_power", "exposure_modes")}  # fmt: skip
+    device = load(old)
+    assert device.anode_direction == (1, 0) and device.exposure_modes == () and device.generator_power is None
+    with pytest.raises(InputError, match="set by hand"):
+        device.exposure_mode("fluoro")
+
+
+def test_the_curve_between_its_points():
+    """mA and mAs are linear in kV, and end where the curve ends."""
+    mode = load_device("mobile_carm").exposure_mode("fluoro")
+    assert mode.at(65) == pytest.approx((15.0, 0.08))
+    assert mode.at(60) == pytest.approx((10.0, 0.04)) and mode.at(40) == mode.at(45) and mode.at(125) == mode.at(120)
+    assert mode.most_at(60, 15.0) == pytest.approx((80.0, 0.96))
+    assert mode.most_at(60, 3.0) == pytest.approx((50.0, 0.6)) and mode.most_at(60) == mode.most_at(60, 15.0)
+    assert mode.least_load == pytest.approx(0.01)
+
+
 def test_a_rotation_turns_about_its_origin_by_the_right_hand_rule():
     joint = device_module.Joint("j", "rotation", (0.0, 0.0, 1.0), (-90.0, 90.0), 1.0, origin=(1.0, 2.0, 3.0))
     assert np.allclose(joint_motion(joint, 90) @ (2, 2, 3, 1), (1, 3, 3, 1))
@@ -97,6 +126,29 @@ def test_a_view_beyond_a_joint_is_refused_and_one_at_its_limit_is_not():
         (["source_image_distance", "default"], 800, "within its limits"),
         (["tube_voltage", "limits"], [120, 40], r"\[lowest, highest\]"),
         (["tube_load", "limits"], [0, 40], "above 0"),
+        (["anode_direction"], [1, 1], "anode_direction must have length 1"),
+        (["anode_direction"], [1, 0, 0], "anode_direction must be a list of 2"),
+        (["collimator_distance"], 600, "between source and isocentre"),
+        (["exposure_modes"], [], "an object of modes by name"),
+        (["exposure_modes", "fluoro"], 3, "an object of modes by name"),
+        (["exposure_modes", "fluoro", "name"], "x", "an object of modes by name"),
+        (["exposure_modes", "fluoro", "dose"], 1, "no key dose in exposure_modes.fluoro"),
+        (["exposure_modes", "fluoro", "curve"], "del", "key curve is missing in exposure_modes.fluoro"),
+        (["exposure_modes", "fluoro", "curve"], [], r"a list of \[kV, mA, ms\]"),
+        (["exposure_modes", "fluoro", "curve", 0], [45, 5], r"exposure_modes.fluoro.curve\[0\] must be a list of 3"),
+        (["exposure_modes", "fluoro", "curve", 0, 1], 0, "greater than 0"),
+        (["exposure_modes", "fluoro", "curve", 1, 0], 45, "the kV must rise"),
+        (["exposure_modes", "fluoro", "curve", 1, 2], 0.1, "the mAs must not fall"),
+        (["exposure_modes", "fluoro", "curve", 5, 0], 121, "limits of tube_voltage"),
+        (["exposure_modes", "spot", "curve", 5, 2], 2000, "limits of tube_load"),
+        (["exposure_modes", "fluoro", "lowest_current"], 1, "limits of tube_load"),
+        (["exposure_modes", "fluoro", "shortest_pulse"], 3, "must not exceed the curve's first point"),
+        (["exposure_modes", "fluoro", "curve", 5, 1], 130, "more than the generator_power"),
+        (["exposure_modes", "fluoro", "curve", 5, 2], 34, "longer than the time between them"),
+        (["exposure_modes", "fluoro", "pulse_rate"], 10, "must be one of its pulse_rates"),
+        (["exposure_modes", "fluoro", "pulse_rate"], "del", "must be one of its pulse_rates"),
+        (["exposure_modes", "spot", "kerma_rate_limit"], 88, "but no pulse_rates"),
+        (["exposure_modes", "cine", "added_filtration"], {"Cu": -1}, "exposure_modes.cine.added_filtration must be"),
         (["joints"], [], "primary_angle, secondary_angle, sid are missing"),
         (["joints", 0, "type"], "ball", "rotation or a translation"),
         (["joints", 0, "axis"], [0, 0, -1], "must turn about"),

@@ -63,24 +63,63 @@ def test_photons_behind_a_patient():
     assert spectrum.total_fluence / spectrum.air_kerma * 0.030 * 0.154**2 == pytest.approx(21, abs=0.5)
 
 
-def test_shipped_detectors():
-    assert {"ideal", "mobile_flat_panel"} <= set(detector_names())
-    for name in detector_names():
-        detector = load_detector(name)
-        assert detector.source
-        (rows, cols), pitch = detector.pixel_grid()
-        assert rows * pitch == pytest.approx(298, abs=1) and cols == rows == 512
+# Sides of the whole field as it is read out, mm.
+@pytest.mark.parametrize(
+    ("name", "rows", "columns"),
+    [
+        ("ideal", 298, 298),
+        ("mobile_flat_panel", 298, 298),
+        ("angiography_panel", 296, 382),
+        ("image_intensifier", 230, 230),
+    ],
+)
+def test_shipped_detectors(name, rows, columns):
+    detector = load_detector(name)
+    size, pitch = detector.pixel_grid()
+    assert (size[0] * pitch, size[1] * pitch) == pytest.approx((rows, columns), abs=1) and detector.source
+
+
+def test_every_shipped_detector_is_known():
+    assert detector_names() == ["angiography_panel", "ideal", "image_intensifier", "mobile_flat_panel"]
     assert load_detector("ideal").pixel_grid() == load_detector("mobile_flat_panel").pixel_grid()
 
 
-def test_dqe_of_the_mobile_panel_at_rqa5():
-    """Panels with 500 to 600 um of CsI measure 0.65 to 0.75."""
-    detector = load_detector("mobile_flat_panel")
+@pytest.mark.parametrize(
+    ("name", "sides"),
+    [
+        ("angiography_panel", {"42 cm": 420, "32 cm": 320, "22 cm": 220, "16 cm": 160}),  # diagonals
+        ("image_intensifier", {"17 cm": 170 * 2**0.5, "12 cm": 120 * 2**0.5}),  # circles, which fit in squares
+    ],
+)
+def test_magnification_fields_have_the_size_of_their_name(name, sides):
+    detector = load_detector(name)
+    for field, diagonal in sides.items():
+        (rows, cols), pitch = detector.pixel_grid(field)
+        assert np.hypot(rows, cols) * pitch == pytest.approx(diagonal, abs=3)
+
+
+def test_swank_factor_between_and_at_steps(load):
+    """Linear between the energies, above a step at its own energy, constant outside; 1 where nothing is said."""
+    response = panel()["response"]
+    swank = {"energies": [30.0, 30.0, 50.0], "factors": [0.9, 0.8, 0.9]}
+    detector = load(panel(response={**response, "swank": swank}))
+    energies = np.array([[1.0, 29.999, 30.0], [35.0, 50.0, 125.0]])
+    np.testing.assert_allclose(detector.swank_factor(energies), [[0.9, 0.9, 0.8], [0.825, 0.9, 0.9]])
+    assert detector.swank_factor(40.0) == pytest.approx(0.85)
+    np.testing.assert_array_equal(load(panel()).swank_factor(energies), np.ones((2, 3)))
+    np.testing.assert_array_equal(load_detector("ideal").swank_factor(energies), np.ones((2, 3)))
+    single = load(panel(response={**response, "swank": {"energies": [60], "factors": [0.7]}}))
+    np.testing.assert_array_equal(single.swank_factor(energies), np.full((2, 3), 0.7))
+
+
+@pytest.mark.parametrize("name", ["mobile_flat_panel", "angiography_panel", "image_intensifier"])
+def test_dqe_at_rqa5(name):
+    """Panels with 500 to 600 um of CsI, and image intensifiers, measure 0.65 to 0.75."""
+    detector = load_detector(name)
     spectrum = tube_spectrum(70, {"Al": 24.8})
-    absorbed = spectrum.fluence * detector.efficiency(spectrum.energies)
-    factor = np.interp(spectrum.energies, detector.scintillator.swank.energies, detector.scintillator.swank.factors)
-    variance = absorbed @ (spectrum.energies**2 / factor)
-    assert 0.65 < (absorbed @ spectrum.energies) ** 2 / (spectrum.fluence.sum() * variance) < 0.75
+    energies, absorbed = spectrum.energies, spectrum.fluence * detector.efficiency(spectrum.energies)
+    variance = absorbed @ (energies**2 / detector.swank_factor(energies))
+    assert 0.65 < (absorbed @ energies) ** 2 / (spectrum.fluence.sum() * variance) < 0.75
 
 
 def test_pixel_grids(load):
@@ -130,6 +169,10 @@ def test_every_key_of_the_format(load):
         ({"pixels": [300]}, "pixels must be"),
         ({"pixel_pitch": "small"}, "pixel_pitch must be a number, not 'small'"),
         ({"pixel_pitch": 0}, "pixel_pitch must be greater"),
+        ({"pixel_pitch": 1e-9}, "pixel_pitch must be greater"),
+        ({"electronic_noise": 1e300}, "electronic_noise must lie"),
+        ({"gain": 1e-300}, "gain must be greater"),
+        ({"distortion": -0.4}, "distortion must lie"),
         ({"electronic_noise": True}, "electronic_noise must be a number"),
         ({"gain": None}, "gain must be a number"),
         ({"binning": {"modes": [1], "default": 2}}, "binning 2 of full"),
@@ -155,5 +198,5 @@ def test_files_that_cannot_be_used(load, change, complaint):
 
 
 def test_a_detector_that_is_not_there():
-    with pytest.raises(InputError, match="ideal, mobile_flat_panel"):
+    with pytest.raises(InputError, match="ideal, image_intensifier, mobile_flat_panel"):
         load_detector("no such panel")

@@ -134,6 +134,18 @@ class ConeBeam:
         matrix[:3, 3] = self.pixel00
         return matrix
 
+    def window(self, rows: slice, columns: slice) -> ConeBeam:
+        """The same view of a part of the picture; slices with start and stop, in pixels."""
+        size = (rows.stop - rows.start, columns.stop - columns.start)
+        pixel00 = self.pixel_to_ras(columns.start, rows.start)
+        return ConeBeam(self.source, pixel00, self.e_c, self.e_r, self.pitch, size)
+
+    def thinned(self, step: int) -> ConeBeam:
+        """The same view through every step-th pixel of every step-th row, the first of them included."""
+        size = tuple(-(-n // step) for n in self.size)
+        pitch = tuple(pitch * step for pitch in self.pitch)
+        return ConeBeam(self.source, self.pixel00, self.e_c, self.e_r, pitch, size)
+
     def transformed(self, matrix) -> ConeBeam:
         """The same view moved by a rigid 4x4 in RAS."""
         matrix = np.asarray(matrix, dtype=np.float64)

@@ -13,6 +13,11 @@ A part's shape, in mm of its joint's frame (`"joint": null` is the base frame):
   {"type": "arc", "center", "axis", "from", "start", "stop", "radius", "width", "thickness"}
                                                start, stop: degrees about axis; axis, from: unit vectors
   {"type": "mesh", "file"}                     a file beside the JSON
+
+The tube: `filtration` is always in the beam, in mm by material; `anode_angle` degrees; `anode_direction` the unit
+vector [along a row, down a column] of the image that points towards the anode; `focal_spot` mm, side of a square;
+`collimator_distance` mm from the focal spot to shutters and iris; `generator_power` kW, largest product of kV and mA;
+`exposure_modes` an object of modes by name ("fluoro", "spot", "cine"), whose keys are the fields of ExposureMode.
 """
 
 from __future__ import annotations
@@ -25,9 +30,11 @@ import numpy as np
 from DeepDRRSlicerLib.descriptions import read_description, shipped_names
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.carm import CArmPose, detector_axes
+from DeepDRRSlicerLib.geometry.exposure_modes import ExposureMode
 from DeepDRRSlicerLib.geometry.json_values import (
     build,
     direction,
+    direction_of,
     limits,
     list_of,
     number,
@@ -74,7 +81,11 @@ class Range:
 
 @dataclass(frozen=True)
 class Device:
-    """A C-arm. Distances mm, tube_voltage kVp, tube_load mAs per image, filtration mm by metal, focal_spot mm."""
+    """A C-arm. Distances mm, tube_voltage kVp, tube_load mAs per image, filtration mm by metal, focal_spot mm.
+
+    anode_direction: unit vector (along a row, down a column) towards the anode. collimator_distance: mm from the focal
+    spot to the shutters. generator_power: kW.
+    """
 
     name: str
     detector: str
@@ -86,7 +97,11 @@ class Device:
     filtration: dict[str, float]
     parts: tuple[Part, ...] = ()
     anode_angle: float = 12.0
+    anode_direction: tuple[float, float] = (1.0, 0.0)
     focal_spot: float = 0.6
+    collimator_distance: float = 150.0
+    generator_power: float | None = None
+    exposure_modes: tuple[ExposureMode, ...] = ()
     grid: str = "none"
     source: str = ""
     folder: Path | None = field(default=None, compare=False)
@@ -94,6 +109,14 @@ class Device:
     def joint(self, name: str) -> Joint:
         """The joint of that name, which must be there."""
         return next(joint for joint in self.joints if joint.name == name)
+
+    def exposure_mode(self, name: str) -> ExposureMode:
+        """The exposure mode of that name. Raises InputError naming those that the device has."""
+        found = next((mode for mode in self.exposure_modes if mode.name == name), None)
+        if found is None:
+            names = ", ".join(mode.name for mode in self.exposure_modes) or "none, so that kVp and mAs are set by hand"
+            raise InputError(f"The {self.name} has no exposure mode {name!r}; it has {names}.")
+        return found
 
 
 def device_names() -> list[str]:
@@ -161,6 +184,14 @@ def _filtration(where: str, value) -> dict[str, float]:
     return {metal: float(mm) for metal, mm in value.items()}
 
 
+def _modes(where: str, value) -> tuple[ExposureMode, ...]:
+    if not isinstance(value, dict) or not all(
+        isinstance(entry, dict) and "name" not in entry for entry in value.values()
+    ):
+        raise ValueError(f"{where} must be an object of modes by name, each an object")
+    return tuple(build(f"{where}.{name}", ExposureMode, _MODE, entry | {"name": name}) for name, entry in value.items())
+
+
 def _shape(where: str, value) -> dict:
     kind = value.get("type") if isinstance(value, dict) else None
     if not isinstance(kind, str) or kind not in _SHAPES:
@@ -193,6 +224,17 @@ _JOINT = {
     "name": text, "type": text, "axis": direction, "limits": limits, "speed": positive,
     "parent": text_or_none, "origin": vector,
 }  # fmt: skip
+_MODE = {
+    "name": text,
+    "detector_kerma": positive,
+    "curve": list_of(list_of(positive, 3)),
+    "shortest_pulse": positive,
+    "lowest_current": positive,
+    "pulse_rates": list_of(positive),
+    "pulse_rate": positive,
+    "added_filtration": _filtration,
+    "kerma_rate_limit": positive,
+}
 _PART = {"name": text, "joint": text_or_none, "shape": _shape, "color": _color}
 _DEVICE = {
     "name": text,
@@ -205,7 +247,11 @@ _DEVICE = {
     "filtration": _filtration,
     "parts": list_of(lambda where, value: build(where, Part, _PART, value)),
     "anode_angle": positive,
+    "anode_direction": direction_of(2),
     "focal_spot": positive,
+    "collimator_distance": positive,
+    "generator_power": positive,
+    "exposure_modes": _modes,
     "grid": text,
     "source": text,
 }
@@ -235,7 +281,25 @@ def _check(device: Device) -> None:
         raise ValueError("the isocentre must lie between source and detector at every source-image distance")
     if device.joint("sid").limits != device.source_image_distance.limits:
         raise ValueError("the joint sid and source_image_distance must have the same limits")
+    _check_tube(device)
     _check_motion(device)
+
+
+def _check_tube(device: Device) -> None:
+    if not device.collimator_distance < device.source_isocenter_distance:
+        raise ValueError("the collimator must stand between source and isocentre")
+    (lowest, highest), (least, most) = device.tube_voltage.limits, device.tube_load.limits
+    for mode in device.exposure_modes:
+        first, last = mode.curve[0][0], mode.curve[-1][0]
+        if not lowest <= first <= last <= highest or np.ceil(first) > last:
+            raise ValueError(f"the curve of exposure mode {mode.name} must lie within the limits of tube_voltage")
+        if not least <= mode.least_load <= mode.at(last)[1] <= most:
+            raise ValueError(f"the mAs of exposure mode {mode.name} must lie within the limits of tube_load")
+        voltages = np.linspace(first, last, 101)
+        if device.generator_power is not None and any(
+            voltage * mode.at(voltage)[0] > device.generator_power * 1000 for voltage in voltages
+        ):
+            raise ValueError(f"the curve of exposure mode {mode.name} needs more than the generator_power")
 
 
 def _check_motion(device: Device) -> None:

@@ -20,7 +20,7 @@ def build(where: str, kind: type, readers: dict[str, Callable], entry: dict):
     place = f" in {where}" if where else ""
     if unknown := set(entry) - set(readers):
         raise ValueError(f"there is no key {', '.join(sorted(unknown))}{place}; the keys are {', '.join(readers)}")
-    if missing := {f.name for f in fields(kind) if f.default is MISSING} - set(entry):
+    if missing := {f.name for f in fields(kind) if f.default is MISSING and f.default_factory is MISSING} - set(entry):
         raise ValueError(f"the key {', '.join(sorted(missing))} is missing{place}")
     return kind(**{key: readers[key](f"{where}.{key}".lstrip("."), value) for key, value in entry.items()})
 
@@ -65,11 +65,19 @@ def list_of(of: Callable, length: int | None = None) -> Callable:
 vector = list_of(number, 3)  # three numbers
 
 
-def direction(where: str, value) -> tuple[float, float, float]:
-    """A unit vector."""
-    if not np.isclose(np.linalg.norm(vector(where, value)), 1, atol=1e-6):
-        raise ValueError(f"{where} must have length 1")
-    return vector(where, value)
+def direction_of(length: int) -> Callable:
+    """The reader of a unit vector of `length` numbers."""
+
+    def read(where: str, value) -> tuple[float, ...]:
+        found = list_of(number, length)(where, value)
+        if not np.isclose(np.linalg.norm(found), 1, atol=1e-6):
+            raise ValueError(f"{where} must have length 1")
+        return found
+
+    return read
+
+
+direction = direction_of(3)
 
 
 def limits(where: str, value) -> tuple[float, float]:

@@ -23,9 +23,12 @@ A file is JSON. Keys marked * are needed; what the others do is absent when they
                           {"type": "gaussians", "weights": [w], "sigmas": [s, mm]}: sum of w exp(-2 (pi s f)^2)
   glare                 {"fraction", "radius": mm}: share of the signal that is spread exponentially, and how far
   vignetting            0..1: loss of signal at the edge of the field, growing with the square of the radius
-  distortion            pincushion: a point at radius r of the field's radius R appears at r (1 + distortion (r/R)^2)
+  distortion            pincushion: a point at radius r of the field's radius R appears at r (1 + distortion (r/R)^2);
+                        made on request only, by field.distorted, since labels must be distorted with it
   electronic_noise      keV of absorbed energy, rms, white, per pixel as read out whatever its binning (0)
-  gain                  counts per keV absorbed in an unbinned pixel; a binned pixel shows the mean of its pixels (1)
+  gain                  counts per keV absorbed in an unbinned pixel of the full field. Larger and smaller pixels have
+                        theirs in inverse proportion to their area: a binned pixel shows the mean of its pixels, and the
+                        same dose gives the same counts in every field and binning. (1)
   dark_offset           counts without radiation (0)
   bit_depth             bits of the integer output; without it the output is not rounded
   saturation            counts at which a pixel is full; without it the largest number of bit_depth bits
@@ -56,7 +59,7 @@ class Field:
 
     def __post_init__(self):
         check(len(self.pixels) == 2 and min(self.pixels) >= 1, "pixels must be [rows, columns], 1 or more")
-        check(self.pixel_pitch > 0, "pixel_pitch must be greater than 0 mm")
+        check(1e-3 <= self.pixel_pitch <= 1e3, "pixel_pitch must be greater than 0.001 mm and at most 1000 mm")
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ class Lorentzian:
     half_frequency: float
 
     def __post_init__(self):
-        check(self.half_frequency > 0, "half_frequency must be greater than 0 cycles/mm")
+        check(1e-3 <= self.half_frequency <= 1e3, "half_frequency must lie in 0.001..1000 cycles/mm")
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ class Gaussians:
         check(len(self.weights) == len(self.sigmas) > 0, "mtf needs as many weights as sigmas")
         check(min(self.weights + self.sigmas) >= 0, "weights and sigmas of the mtf must not be negative")
         check(abs(sum(self.weights) - 1) < 1e-6, "weights of the mtf must add up to 1")
+        check(max(self.sigmas) <= 1e3, "sigmas of the mtf must be at most 1000 mm")
 
 
 @dataclass(frozen=True)
@@ -93,6 +97,17 @@ class Swank:
         check(len(self.energies) == len(self.factors) > 0, "swank needs as many energies as factors")
         check(list(self.energies) == sorted(self.energies), "energies of swank must not fall")
         check(all(0 < factor <= 1 for factor in self.factors), "factors of swank must lie in 0..1, above 0")
+
+    def at(self, energies: np.ndarray) -> np.ndarray:
+        """The factor at each energy; at a step's own energy the value above the step."""
+        if len(self.energies) == 1:
+            return np.full(np.shape(energies), self.factors[0])
+        known, factors = np.array(self.energies), np.array(self.factors)
+        # With side="right" an energy never falls into the empty interval between the two knots of a step.
+        upper = np.clip(np.searchsorted(known, energies, side="right"), 1, len(known) - 1)
+        width = known[upper] - known[upper - 1]
+        fraction = np.clip((energies - known[upper - 1]) / np.where(width > 0, width, 1.0), 0.0, 1.0)
+        return factors[upper - 1] + fraction * (factors[upper] - factors[upper - 1])
 
 
 @dataclass(frozen=True)
@@ -119,7 +134,8 @@ class Glare:
     radius: float
 
     def __post_init__(self):
-        check(0 <= self.fraction < 1 and self.radius > 0, "glare needs a fraction in 0..1 and a radius above 0 mm")
+        check(0 <= self.fraction < 1, "fraction of the glare must lie in 0..1, below 1")
+        check(0 < self.radius <= 1e3, "radius of the glare must be greater than 0 mm and at most 1000 mm")
 
 
 @dataclass(frozen=True)
@@ -162,9 +178,10 @@ class Detector:
         check(all(mode >= 1 for mode in self.binning_modes), "binning modes must be 1 or more")
         check(self.field_shape in ("rectangular", "circular"), 'field_shape must be "rectangular" or "circular"')
         check(0 <= self.vignetting <= 1, "vignetting must lie in 0..1")
-        check(self.electronic_noise >= 0, "electronic_noise must not be negative")
-        check(self.gain > 0, "gain must be greater than 0")
-        check(self.dark_offset >= 0, "dark_offset must not be negative")
+        check(-1 / 3 < self.distortion <= 1, "distortion must lie in -1/3..1, above -1/3")
+        check(0 <= self.electronic_noise <= 1e9, "electronic_noise must lie in 0..1e9 keV")
+        check(1e-9 <= self.gain <= 1e9, "gain must be greater than 0, in 1e-9..1e9 counts per keV")
+        check(0 <= self.dark_offset < 2**32, "dark_offset must not be negative, nor beyond 32 bits")
         check(self.bit_depth is None or 1 <= self.bit_depth <= 32, "bit_depth must lie in 1..32")
         check(
             self.saturation is None or self.dark_offset < self.saturation < 2 ** (self.bit_depth or 32),
@@ -179,6 +196,18 @@ class Detector:
     def all_fields(self) -> tuple[Field, ...]:
         """The whole field, named "full", and the magnification fields."""
         return (Field("full", self.pixels, self.pixel_pitch, self.binning), *self.magnification_fields)
+
+    @property
+    def mtf(self) -> Lorentzian | Gaussians | None:
+        """Blur of the scintillator alone; None for the ideal response."""
+        return None if self.scintillator is None else self.scintillator.mtf
+
+    @property
+    def full_scale(self) -> float | None:
+        """Counts at which a pixel is full; None where nothing limits them."""
+        if self.saturation is not None or self.bit_depth is None:
+            return self.saturation
+        return 2.0**self.bit_depth - 1
 
     def pixel_grid(self, field: str = "full", binning: int | None = None) -> tuple[tuple[int, int], float]:
         """((rows, cols), pitch in mm) of the image that a field gives; its own binning if none is named.
@@ -204,6 +233,16 @@ class Detector:
         layer = self.scintillator
         area_density = density(layer.material) * layer.packing * layer.thickness_um * 1e-4
         return -np.expm1(-mass_attenuation(layer.material, energies) * area_density)
+
+    def swank_factor(self, energies) -> np.ndarray:
+        """Swank factor of the response to photons of one energy, 0..1, in the shape of `energies` (keV).
+
+        A photon that is absorbed adds its energy to the signal and energy^2 / swank_factor to the variance.
+        """
+        energies = np.asarray(energies, dtype=np.float64)
+        if self.scintillator is None:
+            return np.ones_like(energies)
+        return self.scintillator.swank.at(energies)
 
 
 def detector_names() -> list[str]:

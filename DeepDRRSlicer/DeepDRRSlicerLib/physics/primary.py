@@ -1,9 +1,17 @@
-"""The polychromatic primary: area densities of materials to the energy that the detector takes in.
+"""The polychromatic primary: area densities of materials to what the detector takes in, and how much that varies.
 
-Everything here is per unit of fluence. Inverse square, obliquity, pixel area and mAs multiply it from outside:
+Everything here is for 1 mAs and an area of 1 mm2 at 1 m from the focal spot. Inverse square, obliquity, pixel area,
+tube load, shutters and grid multiply both mean and variance from outside:
 
-    keV per pixel = open_signal * mAs * pixel area (mm2) * exposure.fluence_factor * transmission
+    mean      sum over E of  E eta(E) N(E)           keV
+    variance  sum over E of  E^2 eta(E) N(E) / I(E)  keV2
+
+with N(E) = N0(E) exp(-sum over m of (mu/rho)_m(E) A_m), eta the absorbed part of the energy and I the Swank factor of
+the response to one energy. The sums run over few energies (physics.spectral_nodes). Against all bins of the spectrum
+the error is at most 2e-4 where 1e-6 of the open signal passes or more, and of the order of 0.5 % at 1e-8.
 """
+
+from __future__ import annotations
 
 import math
 from collections.abc import Sequence
@@ -11,65 +19,86 @@ from collections.abc import Sequence
 import numpy as np
 
 from DeepDRRSlicerLib.errors import InputError
-from DeepDRRSlicerLib.physics.materials import mass_attenuation
+from DeepDRRSlicerLib.physics.detector import Detector
+from DeepDRRSlicerLib.physics.materials import mass_attenuation, material_name
+from DeepDRRSlicerLib.physics.spectral_nodes import spectral_nodes
 from DeepDRRSlicerLib.physics.spectrum import Spectrum
 
-# Bins that carry less than this part of the open signal are left out; they lie at the soft end, which any object
-# takes away first.
-_NEGLIGIBLE = 1e-8
-_ROUNDING = 1e-3  # g/cm2: area densities this far below 0 are rounding, where a tool displaces tissue, and count as 0
-_PIXELS_AT_ONCE = 2048  # times about 100 bins of float32: 0.8 MB, stays in the cache
+# Area densities this far below 0 count as 0, in g/cm2 and relative to the material's largest: rounding where a tool
+# displaces tissue, and swings of interpolation beside metal.
+_ROUNDING, _SWING = 1e-3, 2e-3
+# g/cm2: the most that a tungsten anode can filter less towards the cathode than in the centre, and steps of it, so that
+# few spectra differ.
+_ANODE, _ANODE_STEP = 0.05, 0.005
+# Multiplications at once: few enough for the cache, and for a linear algebra library to start no threads, so that the
+# order of summation in a pixel is always the same.
+_PRODUCTS_AT_ONCE = 2**17
 
 
-def open_signal(spectrum: Spectrum, efficiency: np.ndarray) -> float:
-    """Energy taken in by the detector without an object, keV/(mm2 mAs) at 1 m.
+def detected(
+    area_density: np.ndarray, materials: Sequence[str], spectrum: Spectrum, detector: Detector
+) -> tuple[np.ndarray, np.ndarray]:
+    """(mean, variance) of the energy that the detector takes in, per mm2 and mAs at 1 m from the focal spot.
 
-    efficiency: (n,) absorbed fraction at `spectrum.energies`, as Detector.efficiency gives it.
-    """
-    return float(_signal_weights(spectrum, efficiency).sum())
-
-
-def transmission(
-    area_density: np.ndarray, materials: Sequence[str], spectrum: Spectrum, efficiency: np.ndarray
-) -> np.ndarray:
-    """Signal behind the object over the open signal.
-
-    area_density: (..., m, rows, cols) g/cm2 of each of the m `materials`, views in front.
-    efficiency: (n,) absorbed fraction at `spectrum.energies`.
-    Returns (..., rows, cols) float32 in 0..1; 0 where nothing measurable passes.
+    area_density: (..., m, rows, cols) g/cm2 of each of the m `materials`, views in front. Tungsten may be slightly
+    negative: the heel effect relative to the central ray.
+    Returns two arrays (..., rows, cols) float32, keV and keV2; both 0 where nothing measurable passes.
     Raises InputError for an unknown material, a shape that does not match, or area densities that are negative or not
     finite.
     """
-    area_density = np.asarray(area_density, dtype=np.float32)
+    materials = tuple(material_name(material) for material in materials)
+    area_density, anode = _checked(area_density, materials)
+    moments = _moments(spectrum, detector)
+    *views, m, rows, cols = area_density.shape
+    if m == 0:
+        return tuple(np.full((*views, rows, cols), total, dtype=np.float32) for total in moments.sum(1))
+
+    # The energies are chosen for the spectrum with the least filtered by the anode: then nothing is negative.
+    stronger = np.exp(mass_attenuation("tungsten", spectrum.energies) * anode)
+    bins, counts = spectral_nodes(materials, spectrum.energies, moments * stronger)
+    weights = (moments[:, bins] * counts).astype(np.float32)
+    coefficients = [mass_attenuation(material, spectrum.energies[bins]) for material in materials]
+    exponents = -np.array(coefficients, dtype=np.float32).T  # (k, m) per g/cm2
+    at_once = max(1, _PRODUCTS_AT_ONCE // (exponents.size + weights.size))
+    pixels = area_density.reshape(math.prod(views), m, rows * cols)
+    sums = np.empty((2, len(pixels), rows * cols), dtype=np.float32)
+    for view, of_view in zip(pixels, sums.swapaxes(0, 1), strict=True):
+        for start in range(0, rows * cols, at_once):
+            part = slice(start, start + at_once)
+            passing = exponents @ view[:, part]
+            np.exp(passing, out=passing)
+            np.matmul(weights, passing, out=of_view[:, part])
+    mean, variance = sums.reshape(2, *views, rows, cols)
+    return mean, variance
+
+
+def open_detected(spectrum: Spectrum, detector: Detector) -> tuple[float, float]:
+    """(mean, variance) in keV and keV2 as `detected` gives them without an object."""
+    mean, variance = _moments(spectrum, detector).sum(1)
+    return float(mean), float(variance)
+
+
+def _moments(spectrum: Spectrum, detector: Detector) -> np.ndarray:
+    """(2, n): what each bin of the spectrum adds to mean and variance without an object."""
+    energy = spectrum.energies
+    taken_in = energy * detector.efficiency(energy) * spectrum.fluence
+    return np.stack([taken_in, energy * taken_in / detector.swank_factor(energy)])
+
+
+def _checked(area_density, materials: tuple[str, ...]) -> tuple[np.ndarray, float]:
+    """Contiguous float32 area densities without negative rounding, and how far below 0 g/cm2 tungsten may be."""
+    area_density = np.ascontiguousarray(area_density, dtype=np.float32)
     if area_density.ndim < 3 or area_density.shape[-3] != len(materials):
         raise InputError(
             f"Area densities of {len(materials)} materials must have the shape (..., {len(materials)}, rows, columns), "
             f"not {area_density.shape}."
         )
-    lowest, highest = area_density.min(initial=0.0), area_density.max(initial=0.0)
-    if not (lowest >= -_ROUNDING and highest < np.inf):
+    of_material = (*range(area_density.ndim - 3), -2, -1)
+    lowest, highest = area_density.min(axis=of_material, initial=0.0), area_density.max(axis=of_material, initial=0.0)
+    allowed = np.array([_ANODE if material == "tungsten" else 0.0 for material in materials], dtype=np.float32)
+    if not (np.isfinite(highest).all() and (lowest >= -allowed - np.maximum(_ROUNDING, _SWING * highest)).all()):
         raise InputError("Area densities must be finite and not negative; check the volume for bad voxels.")
-    if lowest < 0:
-        area_density = np.maximum(area_density, 0)
-    weights = _signal_weights(spectrum, efficiency)
-    used = weights > _NEGLIGIBLE * weights.sum()
-    weights = (weights[used] / weights[used].sum()).astype(np.float32)
-    coefficients = np.array([mass_attenuation(material, spectrum.energies[used]) for material in materials])
-    # (n, m), negative: the product with area densities is the exponent.
-    exponents_per_area = -coefficients.reshape(len(materials), len(weights)).T.astype(np.float32)
-
-    *views, _, rows, cols = area_density.shape
-    pixels = area_density.reshape(math.prod(views), len(materials), rows * cols)
-    result = np.empty((len(pixels), rows * cols), dtype=np.float32)
-    for view, view_result in zip(pixels, result, strict=True):
-        for start in range(0, rows * cols, _PIXELS_AT_ONCE):
-            part = slice(start, start + _PIXELS_AT_ONCE)
-            spectral = exponents_per_area @ view[:, part]
-            np.exp(spectral, out=spectral)
-            np.matmul(weights, spectral, out=view_result[part])
-    return result.reshape(*views, rows, cols)
-
-
-def _signal_weights(spectrum: Spectrum, efficiency: np.ndarray) -> np.ndarray:
-    """(n,) keV/(mm2 mAs) that the detector takes in from each bin."""
-    return spectrum.energies * np.asarray(efficiency, dtype=np.float64) * spectrum.fluence
+    if (lowest < -allowed).any():
+        area_density = np.maximum(area_density, -allowed[:, None, None])
+    anode = -lowest[allowed > 0].min(initial=0.0)
+    return area_density, _ANODE_STEP * math.ceil(anode / _ANODE_STEP)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.physics.anode import TABULATED_ANGLE, self_filtration
 from DeepDRRSlicerLib.physics.materials import density, mass_attenuation, mass_energy_transfer, material_name
 from DeepDRRSlicerLib.physics.tables import physics_tables
 
@@ -47,16 +48,16 @@ class Spectrum:
     @property
     def air_kerma(self) -> float:
         """Air kerma in uGy/mAs at 1 m."""
-        return float(self.fluence @ self._kerma_per_photon)
+        return float(self.fluence @ self.kerma_per_photon)
 
     @property
-    def _kerma_per_photon(self) -> np.ndarray:
-        """(n,) uGy mm2."""
+    def kerma_per_photon(self) -> np.ndarray:
+        """(n,) uGy mm2: air kerma of one photon per mm2 of each bin."""
         return self.energies * mass_energy_transfer("air", self.energies) * (_MM2_PER_CM2 * KEV_PER_GRAM_IN_UGY)
 
     def half_value_layer(self, material: str = "aluminium", order: int = 1) -> float:
         """Thickness in mm that halves the air kerma; order 2 is the layer that halves it once more."""
-        kerma = self.fluence * self._kerma_per_photon
+        kerma = self.fluence * self.kerma_per_photon
         per_mm = mass_attenuation(material, self.energies) * (density(material) / 10.0)
 
         def thickness_for(fraction):
@@ -72,12 +73,13 @@ class Spectrum:
         return thickness_for(0.5**order) - (thickness_for(0.5 ** (order - 1)) if order > 1 else 0.0)
 
 
-def tube_spectrum(kvp: float, filtration: Mapping[str, float]) -> Spectrum:
-    """Spectrum of a tungsten anode of 12 degrees behind {material: mm} of total filtration.
+def tube_spectrum(kvp: float, filtration: Mapping[str, float], anode_angle: float = TABULATED_ANGLE) -> Spectrum:
+    """Spectrum of a tungsten anode behind {material: mm} of total filtration, inherent and added.
 
-    kvp: 40 to 125 kV in steps of 1 kV. The unfiltered spectra are spekpy's (model casim, doi:10.1002/mp.14945); the
-    filters attenuate by this package's own coefficients. Raises InputError for another tube voltage, an unknown or
-    negative filter, and for filters that leave practically nothing.
+    kvp: 40 to 125 kV in steps of 1 kV. anode_angle: 6 to 25 degrees; another angle than 12 changes the way of the
+    photons out of the anode (anode.py), which is validated behind 1 mm Al or more. The unfiltered spectra are spekpy's
+    (model casim, doi:10.1002/mp.14945); the filters attenuate by this package's own coefficients. Raises InputError
+    for another tube voltage or angle, an unknown or negative filter, and for filters that leave practically nothing.
     """
     tables = physics_tables()
     lowest, highest = tables.tube_voltages[[0, -1]]
@@ -90,6 +92,10 @@ def tube_spectrum(kvp: float, filtration: Mapping[str, float]) -> Spectrum:
     row = int(kvp) - lowest
     filled = tables.fluence[row] > 0
     unfiltered = Spectrum(tables.mean_energies[row, filled], tables.fluence[row, filled])
+    if anode_angle != TABULATED_ANGLE:
+        layer = self_filtration(kvp, anode_angle) - self_filtration(kvp, TABULATED_ANGLE)
+        passed = np.exp(-mass_attenuation("tungsten", unfiltered.energies) * layer)
+        unfiltered = replace(unfiltered, fluence=unfiltered.fluence * passed)
     spectrum = unfiltered.filtered(filtration)
     if spectrum.air_kerma < _USELESS_KERMA:
         layers = " and ".join(f"{thickness:g} mm {material}" for material, thickness in filtration.items())

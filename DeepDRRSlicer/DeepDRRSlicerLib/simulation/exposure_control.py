@@ -1,0 +1,193 @@
+"""Automatic brightness control: the tube voltage and load that give the detector the dose of an exposure mode.
+
+The dose is the air kerma of the primary radiation at the detector's entrance, in front of any grid. Controlling by air
+kerma instead of by the detector's own signal makes a negligible difference (Reilly and Sutton, Br J Radiol 74:938,
+2001). It is measured as the median over the central circle whose diameter is half the image's shorter side, as far as
+the collimation exposes it: neither an implant nor open air changes the exposure so long as it covers less than half.
+
+The tube follows the mode's curve: for a thicker patient kV and mAs rise together up to the end of the curve. At the
+lowest kV at which the curve's mAs suffice, the pulse is shortened to the exact dose, and below the shortest pulse the
+current is lowered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.geometry.camera import ConeBeam
+from DeepDRRSlicerLib.geometry.device import Device
+from DeepDRRSlicerLib.geometry.exposure_modes import ExposureMode
+from DeepDRRSlicerLib.physics.exposure import air_kerma_at, inverse_square, pixel_distance
+from DeepDRRSlicerLib.physics.materials import mass_attenuation
+from DeepDRRSlicerLib.physics.spectrum import Spectrum, tube_spectrum
+from DeepDRRSlicerLib.simulation.technique import Technique, total_filtration
+
+MEASURING_FIELD = 0.5  # diameter of the circle over the image's shorter side
+RATE_LIMIT_DISTANCE = 300.0  # mm in front of the detector, where 21 CFR 1020.32(d) limits a C-arm's air kerma rate
+_MOST_RAYS = 1024
+_NGY_PER_UGY = 1000.0
+_REACHED = 1e-6  # relative
+
+
+@dataclass(frozen=True)
+class AutomaticExposure:
+    """What the control chose. detector_kerma, target: nGy per frame in the measuring field.
+
+    limit: empty, or one sentence that says which limit keeps the dose away from the target.
+    """
+
+    technique: Technique
+    detector_kerma: float
+    target: float
+    limit: str = ""
+
+    @property
+    def saturated(self) -> bool:
+        """Whether a limit keeps the dose away from the target."""
+        return bool(self.limit)
+
+
+def automatic_technique(
+    area_density: np.ndarray,
+    materials: Sequence[str],
+    beam: ConeBeam,
+    mode: ExposureMode,
+    device: Device,
+    collimation: np.ndarray | None = None,
+    kvp: int | None = None,
+    pulse_rate: float | None = None,
+    heel: bool = False,
+) -> AutomaticExposure:
+    """The technique that gives the detector the dose of a mode behind this patient.
+
+    area_density: (m, rows, cols) g/cm2 of the materials, as projected for the beam. collimation: (rows, cols) share of
+    the focal spot that each pixel sees; None is all of it. kvp: a voltage that is kept, so that the load alone follows
+    the patient, up to the mode's strongest pulse. pulse_rate: pulses/s, one of the mode's; None is its default.
+    heel: passed on to the technique; the control itself disregards the heel effect.
+    Raises InputError for a voltage outside the device's, a rate that the mode does not have, or area densities of
+    another shape.
+    """
+    pulse_rate = _pulse_rate(mode, pulse_rate)
+    filtration = total_filtration(device.filtration, mode.added_filtration)
+    strongest = mode.at if kvp is None else lambda voltage: mode.most_at(voltage, device.generator_power)
+    rays, nearness = _measuring_rays(area_density, materials, beam, collimation)
+
+    def kerma_per_mas(voltage: int) -> float:
+        """nGy/mAs in the measuring field."""
+        spectrum = tube_spectrum(voltage, filtration, device.anode_angle)
+        return float(np.median(_kerma_behind(rays, materials, spectrum) * nearness)) * _NGY_PER_UGY
+
+    def rate_limit(voltage: int) -> float:
+        """mAs at which the air kerma rate reaches its limit."""
+        return _rate_limited_load(mode, voltage, filtration, beam, device, pulse_rate)
+
+    def largest_load(voltage: int) -> float:
+        """mAs that the curve, or the voltage of one's own choice, and the limit of the air kerma rate allow."""
+        return min(strongest(voltage)[1], device.tube_load.limits[1], rate_limit(voltage))
+
+    if kvp is None:
+        voltage = _lowest_sufficient(
+            int(np.ceil(mode.curve[0][0])),
+            int(np.floor(mode.curve[-1][0])),
+            lambda candidate: largest_load(candidate) * kerma_per_mas(candidate) >= mode.detector_kerma,
+        )
+    else:
+        low, high = device.tube_voltage.limits
+        if not low <= kvp <= high:
+            raise InputError(
+                f"The tube voltage of {kvp:g} kV lies outside the {low:g} to {high:g} kV of {device.name}."
+            )
+        voltage = kvp
+    current = strongest(voltage)[0]
+    per_mas, most = kerma_per_mas(voltage), largest_load(voltage)
+    needed = mode.detector_kerma / per_mas if per_mas > 0 else np.inf
+    load = min(max(needed, mode.least_load), most)
+    # The pulse gives way first: a short one blurs motion less.
+    width = max(load * 1000.0 / current, mode.shortest_pulse)
+    technique = Technique(
+        voltage, load, filtration, mode.name, load * 1000.0 / width, width, pulse_rate=pulse_rate, heel=heel
+    )
+    reached = load * per_mas
+    limit = _limit(mode, technique, reached, rate_limited=load == rate_limit(voltage))
+    return AutomaticExposure(technique, reached, mode.detector_kerma, limit)
+
+
+def _pulse_rate(mode: ExposureMode, chosen: float | None) -> float | None:
+    if chosen is None or chosen in mode.pulse_rates:
+        return mode.pulse_rate if chosen is None else float(chosen)
+    rates = ", ".join(f"{rate:g}" for rate in mode.pulse_rates)
+    choices = f"choose {rates} pulses/s" if rates else "its exposures are single"
+    raise InputError(f"The mode {mode.name} has no {chosen:g} pulses/s; {choices}.")
+
+
+def _measuring_rays(
+    area_density: np.ndarray, materials: Sequence[str], beam: ConeBeam, collimation: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Area densities (m, n) of at most 1024 rays of the measuring field, and (n,) the fluence that falls on them."""
+    rows, cols = beam.size
+    area_density = np.asarray(area_density)
+    if area_density.shape != (len(materials), rows, cols):
+        raise InputError(
+            f"Area densities of {len(materials)} materials must have the shape ({len(materials)}, {rows}, {cols}), "
+            f"not {area_density.shape}."
+        )
+    share = np.ones(beam.size) if collimation is None else np.asarray(collimation)
+    x = (np.arange(cols) - (cols - 1) / 2) * beam.pitch[0]
+    y = (np.arange(rows) - (rows - 1) / 2) * beam.pitch[1]
+    radius = MEASURING_FIELD / 2 * min(rows * beam.pitch[1], cols * beam.pitch[0])
+    circle = y[:, None] ** 2 + x[None, :] ** 2 <= radius**2
+    # Fully exposed pixels of the circle; where shutters cover it, all that are fully exposed; at last, any.
+    for field in (circle & (share >= 1), share >= 1, share > 0):
+        found = np.flatnonzero(field)
+        if len(found):
+            break
+    else:
+        raise InputError("The shutters cover every pixel, so that there is nothing to expose by; open them.")
+    rays = found[np.linspace(0, len(found) - 1, min(len(found), _MOST_RAYS)).round().astype(int)]
+    nearness = (inverse_square(pixel_distance(beam)) * share).reshape(-1)[rays]
+    return area_density.reshape(len(materials), rows * cols)[:, rays].astype(np.float64), nearness
+
+
+def _kerma_behind(rays: np.ndarray, materials: Sequence[str], spectrum: Spectrum) -> np.ndarray:
+    """Air kerma in uGy/mAs at 1 m behind area densities (m, n): the sum over the whole spectrum."""
+    coefficients = np.array([mass_attenuation(material, spectrum.energies) for material in materials])
+    exponent = coefficients.reshape(len(materials), -1).T @ rays
+    return (spectrum.fluence * spectrum.kerma_per_photon) @ np.exp(-exponent)
+
+
+def _rate_limited_load(
+    mode: ExposureMode, voltage: int, filtration: dict, beam: ConeBeam, device: Device, pulse_rate: float | None
+) -> float:
+    """mAs per pulse at which the air kerma rate 30 cm in front of the detector reaches the mode's limit."""
+    if mode.kerma_rate_limit is None:
+        return np.inf
+    spectrum = tube_spectrum(voltage, filtration, device.anode_angle)
+    per_mas = air_kerma_at(spectrum, 1.0, beam.sid - RATE_LIMIT_DISTANCE)
+    return mode.kerma_rate_limit * 1000.0 / (60.0 * pulse_rate * per_mas)
+
+
+def _lowest_sufficient(low: int, high: int, suffices: Callable[[int], bool]) -> int:
+    """The lowest whole number for which `suffices` holds, given that it holds for all above; `high` if for none."""
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if suffices(middle) else (middle + 1, high)
+    return low
+
+
+def _limit(mode: ExposureMode, technique: Technique, reached: float, rate_limited: bool) -> str:
+    settings = f"{technique.kvp:g} kV and {technique.mas:.3g} mAs"
+    doses = f"the detector gets {reached:.4g} instead of {mode.detector_kerma:.4g} nGy"
+    if reached > mode.detector_kerma * (1 + _REACHED):
+        return f"There is hardly a patient: at {settings}, the least that the mode {mode.name} allows, {doses}."
+    if reached >= mode.detector_kerma * (1 - _REACHED):
+        return ""
+    if rate_limited:
+        return (
+            f"At {settings} the air kerma rate reaches its limit of {mode.kerma_rate_limit:g} mGy/min and {doses}; "
+            "choose fewer pulses per second or expect noise."
+        )
+    return f"At {settings}, the most that the mode {mode.name} allows, {doses}; expect noise."
