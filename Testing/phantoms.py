@@ -48,7 +48,7 @@ def spheres(shape_kji, ijk_to_ras, centers, radius, density=1.0, subsamples=4):
 
 def material_volume(density, ijk_to_ras, name="water"):
     """One density array (k, j, i) as a MaterialVolume of one material."""
-    return MaterialVolume((name,), np.ascontiguousarray(density[..., None], dtype=np.float32), ijk_to_ras)
+    return MaterialVolume.from_density((name,), density[..., None], ijk_to_ras)
 
 
 def chord(beam, center, radius):

@@ -5,18 +5,17 @@ import numpy as np
 
 def trilinear(array_kji, index_ijk):
     """Samples (n,) at index positions (n, 3) in i, j, k; zero outside the array."""
-    padded = np.pad(np.asarray(array_kji, dtype=np.float64), 1)
-    position = index_ijk + 1
-    inside = ((position >= 0) & (position <= np.array(padded.shape[::-1]) - 1)).all(axis=1)
-    position = np.where(inside[:, None], position, 0.0)
-    low = np.minimum(np.floor(position).astype(int), np.array(padded.shape[::-1]) - 2)
-    w = position - low
-    value = np.zeros(len(position))
+    size = np.array(array_kji.shape[::-1])
+    low = np.floor(index_ijk).astype(int)
+    w = index_ijk - low
+    value = np.zeros(len(index_ijk))
     for corner in np.ndindex(2, 2, 2):
+        voxel = low + corner
+        inside = ((voxel >= 0) & (voxel < size)).all(axis=1)
         weight = np.prod([w[:, a] if corner[a] else 1 - w[:, a] for a in range(3)], axis=0)
-        i, j, k = (low[:, a] + corner[a] for a in range(3))
-        value += weight * padded[k, j, i]
-    return np.where(inside, value, 0.0)
+        i, j, k = np.where(inside[:, None], voxel, 0).T
+        value += np.where(inside, weight * array_kji[k, j, i], 0)
+    return value
 
 
 def line_integrals(array_kji, ijk_to_ras, beam, rows_columns, step_mm=0.1):

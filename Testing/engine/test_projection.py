@@ -1,11 +1,5 @@
 """The projector against closed forms, an independent march, and itself under every way to store one body."""
 
-import os
-import subprocess
-import sys
-import textwrap
-from pathlib import Path
-
 import numpy as np
 import pytest
 from ray_march import line_integrals
@@ -74,7 +68,7 @@ def test_sixteen_beads_fall_where_the_geometry_says():
     beams = [view(*a, size=(260, 260), pitch=0.8) for a in ((0, 0), (30, 0), (-40, 25), (100, -20))]
     beads = np.stack([spheres(shape, matrix, [center], 4.0, subsamples=6) for center in centers], axis=-1)
     names = tuple(f"bead {n}" for n in range(16))
-    images = make_projector(MaterialVolume(names, beads, matrix)).project(beams)
+    images = make_projector(MaterialVolume.from_density(names, beads, matrix)).project(beams)
     for n, center in enumerate(centers):
         for beam, image in zip(beams, images[:, n]):
             rows, columns = np.indices(image.shape)
@@ -148,7 +142,7 @@ def test_agrees_with_an_independent_march(body):
 def test_materials_are_traced_apart(body):
     density, matrix = body
     volume = material_volume(density, matrix)
-    two = type(volume)(("a", "b"), np.stack([density, 2 * density[::-1]], -1).astype(np.float32), matrix)
+    two = MaterialVolume.from_density(("a", "b"), np.stack([density, 2 * density[::-1]], -1), matrix)
     beam = view(25, 10)
     a, b = make_projector(two).project([beam])[0]
     assert np.allclose(a, make_projector(volume).project([beam])[0, 0], rtol=1e-5, atol=1e-6)
@@ -182,9 +176,10 @@ def test_the_density_falls_to_zero_one_voxel_beyond_the_outermost_centres(axis):
     n, across = 24, (axis + 1) % 3
     rng = np.random.default_rng(axis)
     beams, expected = [], []
-    for count in range(2500):
-        slope = (0.5, -0.25, 1 / 3, -0.7)[count % 4] if count < 400 else rng.uniform(-0.95, 0.95)
-        plane, far = int(rng.integers(n)), 96.0 if count < 400 else rng.uniform(60, 900)
+    fine = (np.arange(2600) + 0.5) / 100 - 1  # positions along the axis, from -1 to n
+    for count in range(600):
+        slope = (0.5, -0.25, 1 / 3, -0.7)[count % 4] if count < 200 else rng.uniform(-0.95, 0.95)
+        plane, far = int(rng.integers(n)), 96.0 if count < 200 else rng.uniform(60, 900)
         edge = float(rng.choice([-1, n]))
         sign = rng.choice([-1, 1])  # the way along the axis
         source = np.full(3, 3.0)
@@ -193,20 +188,27 @@ def test_the_density_falls_to_zero_one_voxel_beyond_the_outermost_centres(axis):
         target[axis] += sign * 1000
         target[across] += slope * 1000
         beams.append(ConeBeam(source, target, np.eye(3)[across], np.eye(3)[3 - axis - across], (1, 1), (1, 1)))
-        # Joseph's sum by hand: at each plane the weight of all ones, which falls from 1 to 0 beyond the centres.
-        positions = source[across] + slope * sign * (np.arange(n) - source[axis])
-        weights = np.clip(np.minimum(positions + 1, n - positions), 0, 1)
-        expected.append(weights.sum() * np.sqrt(1 + slope**2))
+        # All ones inside, and a ramp to 0 from the outermost centres on, along the axis and across it.
+        aside = source[across] + slope * sign * (fine - source[axis])
+        weights = np.prod([np.clip(np.minimum(x + 1, n - x), 0, 1) for x in (fine, aside)], axis=0)
+        expected.append(weights.sum() / 100 * np.sqrt(1 + slope**2))
     projector = make_projector(material_volume(np.ones((n, n, n), np.float32), np.eye(4)))
-    assert np.allclose(projector.project(beams)[:, 0, 0, 0] * MM_PER_CM, expected, atol=1e-4)
+    errors = projector.project(beams)[:, 0, 0, 0] * MM_PER_CM - expected
+    # mm; an outermost voxel of full weight is 1 for steep rays and up to 24 for those along the edge. There, all 24
+    # kinks lie in one place: a cubic errs by up to 3/16 of the change of slope times the distance of the samples.
+    assert np.abs(errors).max() < 3 / 16 * n * 0.375 and np.sqrt(np.mean(errors**2)) < 0.06
 
 
 def test_source_or_detector_inside_the_body(body):
-    """What lies before the source or behind the detector is left out, to within half a voxel at that end."""
+    """What lies behind the detector is left out, to within half a voxel; a source inside is refused."""
     density, matrix = body
+    with pytest.raises(InputError, match="source lies inside"):
+        make_projector(material_volume(density, matrix)).project(
+            [CArmPose(20, 10, (0, 0, 0), 900, 10, (9, 9), (30, 30)).beam()]
+        )
     for pose in (
         CArmPose(20, 10, (0, 0, 0), 610, 600, (9, 9), (3, 3)),
-        CArmPose(20, 10, (0, 0, 0), 900, 10, (9, 9), (30, 30)),
+        CArmPose(47, -12, (0, 0, 0), 620, 600, (9, 9), (9, 9)),  # all three axes, some slabs only partly before it
     ):
         beam = pose.beam()
         image = make_projector(material_volume(density, matrix)).project([beam])[0, 0] * MM_PER_CM
@@ -258,7 +260,7 @@ def test_rays_along_the_axes_of_the_array():
                 exact = (1 - u) * (1 - v) * summed[y0, x0] + u * (1 - v) * summed[y0, x0 + 1]
                 exact += (1 - u) * v * summed[y0 + 1, x0] + u * v * summed[y0 + 1, x0 + 1]
                 found = projector.project([beam])[0, 0, 0, 0] * MM_PER_CM
-                assert found == pytest.approx(exact, rel=1e-5, abs=1e-6), (axis, sign, at_b, at_c)
+                assert found == pytest.approx(exact, rel=2e-5, abs=1e-5), (axis, sign, at_b, at_c)  # 16 bits
 
 
 def test_oblong_pixels_one_pixel_and_mirrored_detectors_see_the_same_body(body):
@@ -290,58 +292,9 @@ def test_a_source_far_away_gives_parallel_rays(body):
     u, v = i - i0, k - k0
     exact = (1 - u) * (1 - v) * summed[k0, i0] + u * (1 - v) * summed[k0, i0 + 1]
     exact += (1 - u) * v * summed[k0 + 1, i0] + u * v * summed[k0 + 1, i0 + 1]
-    assert np.abs(image - exact).max() < 1e-3 * exact.max()
-
-
-def test_two_threads_may_project_at_once_on_the_plainest_threads_of_numba():
-    """A live view and an export: numba's "workqueue", all there is on some machines, would end the process."""
-    code = """
-        import sys, threading
-        sys.path[:0] = sys.argv[1:]
-        import numba, numpy as np
-        from DeepDRRSlicerLib.anatomy.volume import Volume
-        from DeepDRRSlicerLib.geometry.carm import CArmPose
-        from DeepDRRSlicerLib.projection.projector import make_projector
-        from DeepDRRSlicerLib.projection.thickness import mask_thickness
-        from phantoms import centered, material_volume
-
-        ones, matrix = np.ones((50, 50, 50), np.float32), centered((50, 50, 50), (3, 3, 3))
-        beam = CArmPose(20, 10, (0, 0, 0), 1000, 600, (200, 200), (1, 1)).beam()
-        projectors = [make_projector(material_volume(ones, matrix)) for _ in range(2)]
-        jobs = [lambda p=p: p.project([beam]) for p in projectors]
-        jobs.append(lambda: mask_thickness(Volume(ones, matrix), beam))
-        for job in jobs:
-            job()
-        threads = [threading.Thread(target=lambda job=job: [job() for _ in range(15)]) for job in jobs]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert numba.threading_layer() == "workqueue"
-    """
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code), str(root / "DeepDRRSlicer"), str(root / "Testing")],
-        env=os.environ | {"NUMBA_THREADING_LAYER": "workqueue"}, capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-
-
-def test_code_that_cannot_be_cached_is_named(monkeypatch, body):
-    """numba refuses to compile where neither the installation nor the home folder can be written."""
-    monkeypatch.setitem(sys.modules, "DeepDRRSlicerLib.projection.cpu", None)
-    with pytest.raises(InputError, match="install it with pip"):
-        make_projector(material_volume(*body))
-
-    class NoLocator:
-        def find_spec(self, name, path=None, target=None):
-            if name == "DeepDRRSlicerLib.projection.cpu":
-                raise RuntimeError("cannot cache function: no locator available")
-
-    monkeypatch.delitem(sys.modules, "DeepDRRSlicerLib.projection.cpu")
-    monkeypatch.setattr(sys, "meta_path", [NoLocator(), *sys.meta_path])
-    with pytest.raises(InputError, match="NUMBA_CACHE_DIR"):
-        make_projector(material_volume(*body))
+    # All kinks of the density lie behind one another, where the samples between the rays lose most.
+    assert np.sqrt(np.mean((image - exact) ** 2)) < 1e-3 * exact.max()
+    assert np.abs(image - exact).max() < 4e-3 * exact.max()
 
 
 def test_a_batch_is_its_views_one_by_one_and_can_be_stopped(body):

@@ -3,9 +3,9 @@
 Between two anchors a voxel is a mixture whose partial densities are linear in HU. The attenuation is then linear in HU
 at every energy, as the HU scale itself is, so that the mixture has the HU it came from. Anchors: HU of ICRU-44 tissues
 at a 120 kVp CT beam (tungsten, 6 mm Al + 0.2 mm Cu, behind 20 cm water, mean 78.9 keV), computed with spekpy and
-xraylib. Water (HU 0) comes out as 41 % adipose and 59 % soft tissue by volume, 0.4 % below water's attenuation at
-60 keV. Above cortical bone, HU + 1000 grows in proportion to the density of bone of fixed composition, up to the metal
-threshold, where a 12-bit CT clips: what lies there says nothing about the metal but that it is metal.
+xraylib; water, which defines the scale, is an anchor of its own. Above cortical bone, HU + 1000 grows in proportion to
+the density of bone of fixed composition, up to the metal threshold, where a 12-bit CT clips: what lies there says
+nothing about the metal but that it is metal.
 
 The metal is titanium: most implants are (screws, plates, stems; nitinol stents are half titanium), and as clipped
 voxels bloom over the metal's border, the lighter of the usual metals errs less than steel, which attenuates three
@@ -16,14 +16,17 @@ adds about 1 % of water on every path outside the patient and draws the field of
 a voxel is air, and from -945 HU on it follows the straight line again.
 """
 
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from DeepDRRSlicerLib.anatomy.ct import LOWEST_HU
-from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
+from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume, scale_of
 from DeepDRRSlicerLib.anatomy.volume import Volume, shifted_affine
 from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.physics.basis import basis_of
 
 AIR_HU, AIR_DENSITY = -1000.0, 0.001205
 LUNG_HU, LUNG_DENSITY = -741.0, 0.26
@@ -61,6 +64,7 @@ def _tissue_anchors() -> tuple[Anchor, ...]:
         ),
         _pure(LUNG_HU, "lung", LUNG_DENSITY),
         _pure(-77.0, "adipose", 0.95),
+        _pure(0.0, "water", 1.0),
         _pure(53.0, "soft tissue", 1.06),
         _pure(BONE_HU, "bone", BONE_DENSITY),
     )
@@ -135,34 +139,55 @@ def _interpolated(hu, model: HUModel, quantity) -> np.ndarray:
 
 
 def decompose(volume: Volume, model: HUModel = HUModel()) -> MaterialVolume:
-    """The materials of a CT as `ct.read_ct` or `ct.as_ct` give it, by a table with one entry per integer HU.
+    """The traced channels of a CT as `ct.read_ct` or `ct.as_ct` give it, by a table with one entry per integer HU.
 
-    Air is not among them: spectra are quoted without an air path, and air that counted would show the borders of the
-    CT. Materials that occur nowhere are left out, and the result is cropped to the box of voxels above -900 HU, one
-    voxel wider on each side (where the CT has one). Works slab by slab: needs little memory besides the result.
+    The channels are those of physics.basis: the materials of the model, few of them standing for many. Air is not among
+    them: spectra are quoted without an air path, and air that counted would show the borders of the CT. Channels that
+    occur nowhere are left out, and the result is cropped to the box of voxels above -900 HU, one voxel wider on each
+    side (where the CT has one). Works slab by slab: needs little memory besides the result. Densities are rounded to
+    65535 steps of the highest that occurs (at most 1/131070 of it).
     Raises InputError when no voxel is above -900 HU.
     """
-    names = [name for name in model.materials if name != "air"]
-    columns = [model.materials.index(name) for name in names]
-    highest = int(np.ceil(model.metal_threshold + model.metal_ramp))
-    entries = np.arange(LOWEST_HU, highest + 1)
-    table = hu_to_partial_densities(entries, model)[:, columns].astype(np.float32)
-
     low, high = _body_box(volume.array)
     body = volume.cropped(low, high).array
-    rows_per_slab = max(1, _SLAB_VOXELS // (body.shape[1] * body.shape[2]))
-    slabs = [slice(k, k + rows_per_slab) for k in range(0, body.shape[0], rows_per_slab)]
+    highest = int(np.ceil(model.metal_threshold + model.metal_ramp))
+    channels, table = channel_table(np.arange(LOWEST_HU, highest + 1), model)
 
-    occurs = np.zeros(len(entries), dtype=bool)
-    for slab in slabs:
+    planes = max(1, _SLAB_VOXELS // body[0].size)
+    slabs = [slice(k, k + planes) for k in range(0, len(body), planes)]
+    occurs = np.zeros(len(table), dtype=bool)
+
+    def mark(slab):
         occurs[_table_index(body[slab], highest)] = True
-    present = [m for m in range(len(names)) if (table[occurs, m] > 0).any()]
-    table = np.ascontiguousarray(table[:, present])
 
-    density = np.empty((*body.shape, len(present)), dtype=np.float32)
-    for slab in slabs:
-        np.take(table, _table_index(body[slab], highest), axis=0, out=density[slab], mode="clip")
-    return MaterialVolume(tuple(names[m] for m in present), density, shifted_affine(volume.ijk_to_ras, low))
+    _on_all_cores(mark, slabs)
+    present = [m for m in range(len(channels)) if (table[occurs, m] > 0).any()]
+    scale = scale_of(table[occurs][:, present].max(axis=0))
+    levels = np.rint(np.where(occurs[:, None], table[:, present], 0) / scale).astype(np.uint16)
+
+    density = np.empty((len(present), *body.shape), dtype=np.uint16)
+
+    def fill(slab):
+        index = _table_index(body[slab], highest)
+        for column, channel in zip(levels.T, density, strict=True):
+            np.take(np.ascontiguousarray(column), index, out=channel[slab], mode="clip")
+
+    _on_all_cores(fill, slabs)
+    names = tuple(channels[m] for m in present)
+    return MaterialVolume(names, density, scale, shifted_affine(volume.ijk_to_ras, low))
+
+
+def _on_all_cores(function, slabs) -> None:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(function, slabs))
+
+
+def channel_table(hu, model: HUModel = HUModel()) -> tuple[tuple[str, ...], np.ndarray]:
+    """The traced channels, and float64 [n, channel] in g/cm3 of each for HU [n]."""
+    solid = [name for name in model.materials if name != "air"]
+    columns = [model.materials.index(name) for name in solid]
+    basis = basis_of(solid)
+    return basis.channels, hu_to_partial_densities(hu, model)[..., columns] @ basis.matrix
 
 
 def _table_index(hu: np.ndarray, highest: int) -> np.ndarray:

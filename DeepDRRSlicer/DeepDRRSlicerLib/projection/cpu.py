@@ -1,69 +1,158 @@
-"""The CPU backend: Joseph's method on all cores."""
+"""The CPU backend: slab by slab onto an intermediate image, which is looked up at the pixels in the end."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
-from DeepDRRSlicerLib.projection.joseph import project_rows
-from DeepDRRSlicerLib.projection.projector import KERNEL_LOCK, Stopped
+from DeepDRRSlicerLib.projection.layout import Slabs, slabs_of
+from DeepDRRSlicerLib.projection.parallel import row_parts, run_parts
+from DeepDRRSlicerLib.projection.projector import Stopped
+from DeepDRRSlicerLib.projection.slab_geometry import (
+    COARSE,
+    COLUMN_AXIS,
+    ROW_AXIS,
+    Face,
+    Rays,
+    between_slabs,
+    faces_of,
+    groups_of,
+    rays_of,
+    samplings,
+)
 
-_ROWS_PER_CALL = 64  # between two looks at should_stop: a few tens of milliseconds at 512 columns
+if TYPE_CHECKING:
+    from DeepDRRSlicerLib.projection.tools import Tool
+
+_LINES_PER_PART = 128  # of the intermediate image, to be integrated
+_ROWS_PER_PART = 64  # of the detector
 _MM_PER_CM = 10.0
 
 
 class CpuProjector:
-    """See projection.projector.Projector."""
+    """See projection.projector.Projector. kernels: the module slab_numba, or slab_numpy where numba is missing.
 
-    name = "cpu"
+    Not more than `threads` threads compute, all available cores if None; the image does not depend on their number.
+    """
 
-    def __init__(self, volume: MaterialVolume):
+    def __init__(self, volume: MaterialVolume, kernels, threads: int | None = None):
+        self.name = kernels.NAME
         self.materials = volume.materials
-        # A single layer gets an empty neighbour, between which and itself the kernel interpolates.
-        layers = [(0, int(n == 1)) for n in volume.density.shape[:3]]
-        density = np.pad(volume.density, [*layers, (0, 0)]) if (0, 1) in layers else volume.density
-        self._density = np.ascontiguousarray(density, dtype=np.float32)
-        self._ijk_to_ras = np.asarray(volume.ijk_to_ras, dtype=np.float64)
+        self._volume = volume
+        self._kernels = kernels
+        self._threads = threads
+        self._slabs = slabs_of(volume, threads)
+        self._samplings, self._coarse = samplings(volume), samplings(volume, COARSE)
 
-    def project(self, beams: Sequence[ConeBeam], should_stop: Callable[[], bool] = lambda: False) -> np.ndarray:
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of voxels and their tables, the volume's own array included."""
+        along_j, _, along_i = self._slabs
+        return sum(array.nbytes for slabs in (along_j, along_i) for array in (slabs.density, slabs.extent))
+
+    def project(
+        self,
+        beams: Sequence[ConeBeam],
+        tools: Sequence[Tool] = (),
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> np.ndarray:
+        return self._views(beams, tools, should_stop, self._samplings)
+
+    def preview(
+        self,
+        beams: Sequence[ConeBeam],
+        tools: Sequence[Tool] = (),
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> np.ndarray:
+        return self._views(beams, tools, should_stop, self._coarse)
+
+    def _views(self, beams, tools, should_stop, samplings: np.ndarray) -> np.ndarray:
         sizes = {beam.size for beam in beams}
         if len(sizes) != 1:
             raise InputError("A batch needs views, all of the same image size; project others one by one.")
-        rows, columns = sizes.pop()
-        integrals = np.empty((len(beams), rows, columns, len(self.materials)), dtype=np.float32)
-        for view, beam in zip(integrals, beams):
-            source, pixel00, step_c, step_r, bias = self._index_geometry(beam)
-            for first in range(0, rows, _ROWS_PER_CALL):
+        channels = self.materials
+        if tools:
+            from DeepDRRSlicerLib.projection.tools import insert_tools, traced_materials
+
+            channels = traced_materials(channels, tools)
+        result = np.zeros((len(beams), len(channels), *sizes.pop()), dtype=np.float32)
+        for view, beam in zip(result, beams, strict=True):
+            self._project(beam, view[: len(self.materials)], should_stop, samplings)
+            if tools:
+                insert_tools(view, self._volume, beam, tools, self._threads)
+        return result
+
+    def _project(
+        self, beam: ConeBeam, view: np.ndarray, should_stop: Callable[[], bool], samplings: np.ndarray
+    ) -> None:
+        rays = rays_of(self._volume, beam)
+        if (rays.source > -1).all() and (rays.source < self._volume.size).all():
+            raise InputError("The X-ray source lies inside the CT; move it out of the patient's box.")
+
+        def run(function, parts):
+            def unless_stopped(part):
                 if should_stop():
                     raise Stopped
-                last = min(first + _ROWS_PER_CALL, rows)
-                with KERNEL_LOCK:
-                    project_rows(
-                        self._density, self._ijk_to_ras[:3, :3], source, pixel00, step_c, step_r, bias,
-                        first, view[first:last],
+                function(*part)
+
+            run_parts(unless_stopped, parts, self._threads)
+
+        for face in faces_of(rays, self._volume.size, samplings):
+            self._add_face(rays, face, view, run)
+
+    def _add_face(self, rays: Rays, face: Face, view: np.ndarray, run: Callable) -> None:
+        """Puts the pixels of one face into the view (m, rows, columns), which holds zeros."""
+        slabs, kernels = self._slabs[face.axis], self._kernels
+        order = [ROW_AXIS[face.axis], COLUMN_AXIS[face.axis], face.axis]
+        source = tuple(rays.source[order])
+        lengths, factor = self._volume.ijk_to_ras[:3, order], self._volume.scale / _MM_PER_CM
+        pixels = (rays.towards[order], rays.step_c[order], rays.step_r[order], rays.bias[order], lengths)
+
+        def look_up(first, end):
+            kernels.look_up(image, face.origin, face.step, *pixels, factor, face.sign, (first, end), view)
+
+        def add_cut_slabs(m, first, end):
+            kernels.add_cut_slabs(
+                slabs.density[m], slabs.n_u, slabs.n_v, *slabs.strides, face.cut, source, *pixels, factor[m], face.sign,
+                first, view[m, first:end],
+            )  # fmt: skip
+
+        rows = row_parts(0, view.shape[1], _ROWS_PER_PART)
+        if face.slabs[0] < face.slabs[1]:
+            image = self._intermediate(face, slabs, source, run)
+            run(look_up, rows)
+        if face.cut[0] < face.cut[1]:
+            run(add_cut_slabs, [(m, *part) for part in rows for m in range(len(view))])
+
+    def _intermediate(self, face: Face, slabs: Slabs, source: tuple, run: Callable) -> np.ndarray:
+        """(m, lines, samples) float32: integrals along the axis of the face, in units of density x voxels."""
+        kernels, channels = self._kernels, range(len(self.materials))
+        groups = groups_of(face, source[2])
+        summed = np.empty((len(channels), len(groups) - 1, *face.size), dtype=np.float32)
+
+        def add(m, first, end):
+            kernels.add_slabs(
+                slabs.density[m], slabs.n_u, slabs.n_v, *slabs.strides, slabs.extent[m], *slabs.extent_strides,
+                groups, source, face.origin, face.step, (first, end), summed[m],
+            )  # fmt: skip
+
+        image = np.zeros((len(channels), *face.size), dtype=np.float32)
+        heights = np.abs((groups[1:] + groups[:-1] - 1) / 2 - source[2])
+        resamplings = [between_slabs(face, height) for height in heights]
+
+        def integrate(m, first, end):
+            for of_group, parts in zip(summed[m], resamplings, strict=True):
+                for part in parts:
+                    kernels.add_resampled(
+                        of_group, first, part.weight, part.lines, part.line_weights, part.runs, part.offsets,
+                        part.sample_weights, image[m, first:end],
                     )  # fmt: skip
-        integrals /= _MM_PER_CM
-        return np.ascontiguousarray(np.moveaxis(integrals, -1, 1))
 
-    def _index_geometry(self, beam: ConeBeam):
-        """Source, pixel (0,0) and the two pixel steps in voxel indices, and a bias that settles ties between axes.
-
-        Where a ray is equally steep along two axes of the array, which of them is marched must not depend on the
-        order in which the array is stored. The bias, 1e-9 of the steepness, does not: it is made of angles
-        between the axis, the beam and the image, which flips and permutations of the array leave alone.
-        """
-        ras_to_index = np.linalg.inv(self._ijk_to_ras)
-        gradient = ras_to_index[:3, :3]
-        unit = gradient / np.linalg.norm(gradient, axis=1, keepdims=True)
-        bias = 1e-9 * (unit @ beam.normal) * (unit @ beam.e_c + 0.5 * (unit @ beam.e_r))
-        return (
-            gradient @ beam.source + ras_to_index[:3, 3],
-            gradient @ beam.pixel00 + ras_to_index[:3, 3],
-            gradient @ beam.e_c * beam.pitch[0],
-            gradient @ beam.e_r * beam.pitch[1],
-            bias,
-        )
+        run(add, [(m, *part) for part in row_parts(0, face.size[0], kernels.LINES) for m in channels])
+        run(integrate, [(m, *part) for part in row_parts(0, face.size[0], _LINES_PER_PART) for m in channels])
+        return image

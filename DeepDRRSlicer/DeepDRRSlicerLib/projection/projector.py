@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -12,11 +11,10 @@ from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 
-BACKENDS = ("auto", "cpu")
+if TYPE_CHECKING:
+    from DeepDRRSlicerLib.projection.tools import Tool
 
-# Held while a parallel kernel of numba runs. Its "workqueue" threads, the only ones where OpenMP and TBB are missing
-# (macOS), end the process when two threads launch kernels at once, as a live view and an export do.
-KERNEL_LOCK = threading.Lock()
+BACKENDS = ("auto", "cpu")
 
 
 class Stopped(Exception):
@@ -26,31 +24,66 @@ class Stopped(Exception):
 class Projector(Protocol):
     """A material volume made ready to be seen from anywhere.
 
-    name: what the backend is called in metadata. materials: names in the order of the output's second axis.
+    name: what the backend is called in metadata. materials: the channels of the volume.
     """
 
     name: str
     materials: tuple[str, ...]
 
-    def project(self, beams: Sequence[ConeBeam], should_stop: Callable[[], bool] = lambda: False) -> np.ndarray:
-        """Area densities (views, materials, rows, columns) float32 in g/cm2; all beams share one image size.
+    def project(
+        self,
+        beams: Sequence[ConeBeam],
+        tools: Sequence[Tool] = (),
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> np.ndarray:
+        """Area densities (views, channels, rows, columns) float32 in g/cm2; all beams share one image size.
 
-        The volume is zero outside its voxels. should_stop is asked from time to time; where it answers True,
-        Stopped is raised.
+        Channels are projection.tools.traced_materials(self.materials, tools). The density is trilinear between voxel
+        centres and falls to zero one voxel beyond the outermost. should_stop is asked every few milliseconds, by any
+        thread; where it answers True, Stopped is raised. Raises InputError where the source lies in the volume.
         """
         ...
 
+    def preview(
+        self,
+        beams: Sequence[ConeBeam],
+        tools: Sequence[Tool] = (),
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> np.ndarray:
+        """As project, but as coarse as moving pictures may be: errors of up to some 1e-3, a fraction of the time."""
+        ...
 
-def make_projector(volume: MaterialVolume, backend: str = "auto") -> Projector:
-    """A projector of the volume. Raises InputError for an unknown backend, or one whose package is missing."""
+
+def make_projector(volume: MaterialVolume, backend: str = "auto", threads: int | None = None) -> Projector:
+    """A projector of the volume. threads: at most so many compute at once, as many as there are cores if None.
+
+    Where numba is missing the CPU backend computes with numpy alone, by one thread, some 50 times slower. Raises
+    InputError for an unknown backend, or where numba is there but finds no folder for its compiled code.
+    """
     if backend not in BACKENDS:
         raise InputError(f"There is no projection backend {backend!r}; choose one of: {', '.join(BACKENDS)}.")
+    from DeepDRRSlicerLib.projection.cpu import CpuProjector
+
     try:
-        from DeepDRRSlicerLib.projection.cpu import CpuProjector
-    except ImportError as error:
-        raise InputError(f"The CPU projector needs the package numba ({error}); install it with pip.") from error
+        from DeepDRRSlicerLib.projection import slab_numba as kernels
+    except ImportError:
+        from DeepDRRSlicerLib.projection import slab_numpy as kernels
+
+        threads = 1
     except RuntimeError as error:  # numba keeps compiled code beside the source, or in the user's cache folder
         raise InputError(
             f"The CPU projector cannot be compiled ({error}); set NUMBA_CACHE_DIR to a folder that can be written."
         ) from error
-    return CpuProjector(volume)
+    return CpuProjector(volume, kernels, threads)
+
+
+def warm_up() -> None:
+    """Compiles what projection needs, or loads it from numba's cache, by projecting a body of a few voxels.
+
+    To be called once from a thread of its own when the program starts: half a minute the first time, in which the
+    interpreter remains usable by others, below a second later on. Raises what make_projector raises.
+    """
+    body = MaterialVolume(("water",), np.ones((1, 3, 3, 3), np.uint16), [1.0], np.eye(4))
+    # The detector stands inside the body, which also needs the kernel for slabs that it cuts.
+    beam = ConeBeam((1.2, 1.1, -50), (-2, -2, 1), (0.96, 0, 0.28), (0, 1, 0), (1, 1), (6, 6))
+    make_projector(body).project([beam])

@@ -1,7 +1,8 @@
-"""How much of each ray lies in a binary mask: exact lengths through its voxels, nothing interpolated.
+"""How much of each ray lies within a closed triangle surface: exact for its triangles.
 
-The traversal from voxel face to voxel face is that of J. Amanatides and A. Woo, A fast voxel traversal algorithm for
-ray tracing, Eurographics 1987; the lengths are R. L. Siddon's, Medical Physics 12(2), 1985.
+The depths at which a ray leaves the surface less those at which it enters are its way inside. So crossings need
+neither be sorted nor kept: each face adds its own to the pixels that it covers, found as mesh_crossings finds them, so
+that none is lost or doubled.
 """
 
 from __future__ import annotations
@@ -9,66 +10,71 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit, prange
 
-from DeepDRRSlicerLib.anatomy.volume import Volume
+from DeepDRRSlicerLib.anatomy.surface import SegmentSurface
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
-from DeepDRRSlicerLib.projection.projector import KERNEL_LOCK
+from DeepDRRSlicerLib.projection.compiled import kernel
+from DeepDRRSlicerLib.projection.mesh_crossings import ends
+from DeepDRRSlicerLib.projection.parallel import available_cores, row_parts, run_parts
+from DeepDRRSlicerLib.projection.tools import projected
 
 
-def mask_thickness(mask: Volume, beam: ConeBeam) -> np.ndarray:
-    """(rows, columns) float32 mm of each ray, from source to pixel, within the voxels of the mask that are not 0."""
-    to_index = np.linalg.inv(mask.ijk_to_ras)
-    gradient = to_index[:3, :3]
-    source = gradient @ beam.source + to_index[:3, 3] + 0.5  # voxel n then reaches from n to n + 1
-    pixel00 = gradient @ beam.pixel00 + to_index[:3, 3] + 0.5
-    share = np.zeros(beam.size, dtype=np.float64)
-    step_c, step_r = gradient @ beam.e_c * beam.pitch[0], gradient @ beam.e_r * beam.pitch[1]
-    inside = np.ascontiguousarray(mask.array != 0)
-    with KERNEL_LOCK:
-        _trace(inside, source, pixel00, step_c, step_r, share)
-    return (share * np.linalg.norm(beam.pixel_centers() - beam.source, axis=-1)).astype(np.float32)
+def surface_thickness(surface: SegmentSurface, beam: ConeBeam, threads: int | None = None) -> np.ndarray:
+    """(rows, columns) float32 mm of each ray, from source to pixel, within the surface.
+
+    The source may lie inside, and the surface reach behind it or behind the detector. Only the pixels that the surface
+    can shade are visited. threads: as in run_parts; the result does not depend on it.
+    """
+    thickness = np.zeros(beam.size, dtype=np.float32)
+    if not len(surface.faces):
+        return thickness
+    points, faces, _ = projected([surface], beam)
+    size = beam.size[::-1]
+    first = np.clip(np.floor(points[:, :2].min(axis=0)), 0, size).astype(int).tolist()
+    end = np.clip(np.ceil(points[:, :2].max(axis=0)) + 1, 0, size).astype(int).tolist()
+    leaving = -np.sign(np.linalg.det([beam.e_c, beam.e_r, beam.normal]))
+    foot = np.array([(beam.source - beam.pixel00) @ axis for axis in (beam.e_c, beam.e_r)])
+
+    def fill(rows):
+        _fill(points, faces, leaving, rows, (first[0], end[0]), foot, beam.pitch, beam.sid, thickness)
+
+    # As few strips as threads, since each of them looks through all faces.
+    rows = -(-(end[1] - first[1]) // (available_cores() if threads is None else max(1, threads)))
+    run_parts(fill, row_parts(first[1], end[1], max(1, rows)), threads)
+    return thickness
 
 
-@njit(nogil=True, cache=True, parallel=True)
-def _trace(mask, source, pixel00, step_c, step_r, share):
-    """Fills share (rows, columns) with the part, 0 to 1, of the way from source to pixel in the mask [k, j, i]."""
-    shape = (mask.shape[2], mask.shape[1], mask.shape[0])
-    for row in prange(share.shape[0]):
-        voxel = np.empty(3, np.int64)
-        move = np.empty(3, np.int64)
-        next_face, per_voxel = np.empty(3), np.empty(3)
-        for column in range(share.shape[1]):
-            ray = pixel00 + step_c * column + step_r * row - source
-            enter, leave = 0.0, 1.0
-            for a in range(3):
-                if ray[a] != 0:
-                    first, second = -source[a] / ray[a], (shape[a] - source[a]) / ray[a]
-                    enter, leave = max(enter, min(first, second)), min(leave, max(first, second))
-                elif not 0 <= source[a] < shape[a]:
-                    leave = -1.0
-            if leave <= enter:
+@kernel
+def _fill(points, faces, leaving, rows, columns, foot, pitch, sid, thickness):
+    """Fills rows and columns, each (first, end), of thickness (rows, columns) of the whole image, in mm.
+
+    points: (n, 3) float64 column, row and inverse depth, 1 on the detector. faces: (t, 3).
+    leaving: the sign of a crossing outwards, where one that grows along its row counts as positive.
+    foot: (2,) mm along the image's axes from pixel (0, 0) to the point at right angles before the source.
+    """
+    share = np.zeros((rows[1] - rows[0], columns[1] - columns[0]))
+    for face in range(faces.shape[0]):
+        a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
+        low = min(points[a, 1], points[b, 1], points[c, 1])
+        high = max(points[a, 1], points[b, 1], points[c, 1])
+        if low > rows[1] - 1 or high <= rows[0]:
+            continue
+        for row in range(int(max(math.ceil(low), float(rows[0]))), int(min(math.ceil(high), float(rows[1])))):
+            x, q, end_x, end_q = ends(points, a, b, c, row)
+            sign = leaving
+            if end_x < x:
+                x, q, end_x, end_q, sign = end_x, end_q, x, q, -sign
+            first = int(max(math.ceil(x), float(columns[0])))
+            end = int(min(math.ceil(end_x), float(columns[1])))
+            if end <= first:
                 continue
-            for a in range(3):
-                voxel[a] = min(max(int(math.floor(source[a] + ray[a] * enter)), 0), shape[a] - 1)
-                if ray[a] == 0:
-                    move[a], next_face[a], per_voxel[a] = 0, math.inf, math.inf
-                    continue
-                move[a] = 1 if ray[a] > 0 else -1
-                per_voxel[a] = abs(1 / ray[a])
-                next_face[a] = (voxel[a] + (ray[a] > 0) - source[a]) / ray[a]
-            at, total = enter, 0.0
-            while at < leave:
-                axis = 0
-                for a in range(1, 3):
-                    if next_face[a] < next_face[axis]:
-                        axis = a
-                until = min(next_face[axis], leave)
-                if mask[voxel[2], voxel[1], voxel[0]]:
-                    total += max(until - at, 0.0)
-                at = max(until, at)
-                voxel[axis] += move[axis]
-                if not 0 <= voxel[axis] < shape[axis]:
-                    break
-                next_face[axis] += per_voxel[axis]
-            share[row, column] = total
+            slope = (end_q - q) / (end_x - x)
+            for column in range(first, end):
+                # What is behind the detector is left and entered there, at depth 1, to no effect.
+                share[row - rows[0], column - columns[0]] += sign * min(1 / (q + (column - x) * slope), 1.0)
+    for row in range(rows[0], rows[1]):
+        v = row * pitch[1] - foot[1]
+        for column in range(columns[0], columns[1]):
+            u = column * pitch[0] - foot[0]
+            part = max(share[row - rows[0], column - columns[0]], 0.0)
+            thickness[row, column] = part * math.sqrt(u * u + v * v + sid * sid)
