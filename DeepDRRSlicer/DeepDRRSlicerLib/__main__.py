@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 import DeepDRRSlicerLib
-from DeepDRRSlicerLib.commands import info, simulate
+from DeepDRRSlicerLib.commands import bench, dataset, export, info, simulate, validate
 from DeepDRRSlicerLib.errors import InputError
 
 
@@ -26,7 +26,7 @@ def parser() -> argparse.ArgumentParser:
     program = _Parser(prog="deepdrr-slicer", description="Realistic, physically scaled fluoroscopy from CT.")
     program.add_argument("--version", action="version", version=DeepDRRSlicerLib.__version__)
     commands = program.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for command in (simulate, info):
+    for command in (simulate, export, dataset, validate, bench, info):
         command.add_parser(commands)
     return program
 

@@ -55,7 +55,7 @@ def test_a_tube_closer_than_the_reference_point_has_no_dose_there(ct, tmp_path, 
     code, _, err = run(capsys, "simulate", ct, "-o", tmp_path, "--sod", 150, "--size", 8, 8, "--pitch", 30)
     assert (code, err) == (0, "")
     data = json.loads((tmp_path / "view.json").read_text())
-    assert list(data["dose"]) == ["kerma_area_product_gycm2"] and data["c_arm"]["sod"] == 150
+    assert data["dose"].keys() == {"kerma_area_product_gycm2", "beam_on_time_s"} and data["c_arm"]["sod"] == 150
 
 
 def test_options_reach_the_view(ct, tmp_path, capsys):
@@ -66,7 +66,8 @@ def test_options_reach_the_view(ct, tmp_path, capsys):
     data = json.loads((tmp_path / "view.json").read_text())
     beam = CArmPose(-30, 15, (5, -6, 7), 950, 500, (12, 10), (20, 20)).beam()
     assert np.allclose(read_beam(tmp_path / "view.json").P, beam.P) and data["c_arm"]["view"] == "RAO 30 CRA 15"
-    assert data["technique"] == {"kvp": 70, "mas": 3.0, "filtration_mm": {"aluminium": 3.0}}
+    technique = {"kvp": 70, "mas": 3.0, "filtration_mm": {"aluminium": 3.0}, "mode": "manual", "heel": False}
+    assert data["technique"] == technique
     assert data["c_arm"]["isocenter"] == [5, -6, 7] and data["device"] == "Generic mobile C-arm"
     assert data["detector"]["name"].startswith("Flat panel")
 
@@ -77,6 +78,53 @@ def test_without_options_the_view_is_the_devices(ct, tmp_path, capsys):
     assert code == 0 and data["c_arm"]["view"] == "AP" and (data["c_arm"]["sid"], data["c_arm"]["sod"]) == (1000, 600)
     assert np.allclose(data["c_arm"]["isocenter"], 0, atol=1e-4) and data["technique"]["kvp"] == 80
     assert data["geometry"]["pitch"] == [0.582, 0.582]
+
+
+def test_automatic_exposure_shutters_grid_and_noise(ct, tmp_path, capsys):
+    view = ("--size", 80, 80, "--pitch", 3, "--isocenter", 0, 0, 0)
+    options = ("--mode", "fluoro", "--collimation", 60, 90, 50, 70, "--grid", "mobile_8_1", "--heel", "--seed", 5)
+    code, out, err = run(capsys, "simulate", ct, "-o", tmp_path / "a", *view, *options)
+    assert (code, err) == (0, "") and "mA" in out and "Gy cm2" in out and "HVL" in out
+    data = json.loads((tmp_path / "a" / "view.json").read_text())
+    assert data["technique"]["mode"] == "fluoro" and data["technique"]["heel"]
+    assert data["exposure"]["detector_kerma_ngy"] == pytest.approx(30, rel=0.05)
+    assert data["collimation_mm"] == {"left": 60, "right": 90, "top": 50, "bottom": 70, "iris": None}
+    assert data["grid"]["ratio"] == 8 and data["noise"] == {"seed": 5, "frame": 0}
+    assert data["dose"]["reference_air_kerma_rate_mgy_per_min"] > 0 and data["readout"]["zero_pixels"] == 0
+    signal, counts = (
+        sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a" / f"{name}.nrrd")))[0] for name in ("signal", "counts")
+    )
+    assert counts.dtype == np.uint16
+    per_kev = 0.06 * 0.194**2 / 3.0**2  # the panel's gain holds for its own pixels; larger ones show their mean
+    assert np.allclose(signal, (counts.astype(float) - 500) / per_kev, rtol=1e-5, atol=1)
+    profile = signal[30:50].mean(axis=0)
+    columns = np.flatnonzero(profile > 0.005 * profile.max())
+    edges = (columns[[0, -1]] - 39.5) * 3
+    assert edges == pytest.approx([-60, 90], abs=6)  # the penumbra is 4.9 mm wide
+    code, _, _ = run(capsys, "simulate", ct, "-o", tmp_path / "b", *view, *options)
+    assert code == 0
+    assert (tmp_path / "a" / "counts.nrrd").read_bytes() == (tmp_path / "b" / "counts.nrrd").read_bytes()
+    for extra, same in ((("--no-noise",), False), (("--seed", 6), False)):
+        kept = [o for o in options if o not in ("--seed", 5)]
+        assert run(capsys, "simulate", ct, "-o", tmp_path / "b", *view, *kept, *extra)[0] == 0
+        other = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "b" / "counts.nrrd")))[0]
+        assert np.array_equal(other, counts) == same
+
+
+def test_a_tool_in_the_beam(ct, tmp_path, capsys):
+    import trimesh
+
+    rod = trimesh.creation.cylinder(radius=2.0, height=60.0)  # along S, STL without a mark is LPS
+    rod.export(tmp_path / "rod.stl")
+    view = ("--size", 81, 81, "--pitch", 2, "--isocenter", 0, 0, 0, "--no-noise")
+    tool = f"{tmp_path / 'rod.stl'}:titanium"
+    code, _, err = run(capsys, "simulate", ct, "-o", tmp_path / "a", *view, "--tool", tool)
+    assert (code, err) == (0, "")
+    data = json.loads((tmp_path / "a" / "view.json").read_text())
+    assert data["tools"] == [{"name": "rod", "material": "titanium"}] and "titanium" in data["materials"]["names"]
+    areas = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "a" / "area_density.nrrd")))[0]
+    titanium = areas[..., data["materials"]["names"].index("titanium")]
+    assert titanium[40, 40] == pytest.approx(4.0 * 4.54 / 10, rel=0.02) and titanium[40, 50] == 0
 
 
 def test_labels(ct, tmp_path, capsys):
@@ -122,6 +170,17 @@ def test_labels(ct, tmp_path, capsys):
         (["CT", "--filtration", "Al:nan"], "aluminium"),
         (["CT", "--filtration", "Al:3000"], "radiation"),
         (["CT", "--geometry", "deep.json"], "not valid JSON"),
+        (["CT", "--mode", "fluoro", "--mas", "2"], "leave out --mas"),
+        (["CT", "--mode", "stroll"], "stroll"),
+        (["CT", "--collimation", "900", "10", "10", "10"], "larger than the panel"),
+        (["CT", "--collimation", "-10", "5", "10", "10"], "no field"),
+        (["CT", "--grid", "fence"], "fence"),
+        (["CT", "--seed", "-1"], "seed"),
+        (["CT", "--threads", "0"], "threads"),
+        (["CT", "--tool", "rod.stl"], "MESH:MATERIAL"),
+        (["CT", "--tool", "none.stl:titanium"], "none.stl"),
+        (["CT", "--pincushion", "--landmarks", "x.json"], "--pincushion"),
+        (["CT", "--kvp", "40", "--filtration", "Cu:3"], "radiation"),
         ([], "CT"),
     ],
 )

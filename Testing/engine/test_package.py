@@ -15,9 +15,14 @@ ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "DeepDRRSlicer"
 ENGINE = SHIPPED / "DeepDRRSlicerLib"
 ORDER = ["errors", "descriptions", "geometry", "physics", "anatomy", "projection", "transport", "simulation",
-         "learning", "dataset", "training", "commands", "__main__"]  # fmt: skip
+         "validation", "learning", "dataset", "training", "commands", "__main__"]  # fmt: skip
 ABOVE = ["scene", "ui"]
 SLICER_ONLY = {"slicer", "vtk", "qt", "ctk"}
+# Compiled by numba; they are imported when one projects.
+COMPILED = tuple(
+    f"projection.{name}"
+    for name in ("slab_numba", "vectors", "compiled", "mesh_crossings", "mesh_displacement", "thickness")
+)
 HEAVY = {"torch", "numba", "SimpleITK", "pycuda", "ray", "trimesh", "scipy"}
 
 
@@ -52,7 +57,7 @@ def test_imports_point_one_way(path):
 
 @pytest.mark.parametrize("path", [*python_files(), SHIPPED / "DeepDRRSlicer.py"], ids=lambda p: p.name)
 def test_nothing_heavy_is_imported_at_file_scope(path):
-    if path.name in ("joseph.py", "thickness.py"):  # compiled by numba; they are imported when one projects
+    if ".".join(path.relative_to(ENGINE.parent).with_suffix("").parts).endswith(COMPILED):
         return
     assert not HEAVY & {name.split(".")[0] for name in imports(path, file_scope=True)}
 
@@ -60,8 +65,7 @@ def test_nothing_heavy_is_imported_at_file_scope(path):
 def test_the_engine_loads_without_any_heavy_package():
     """Slicer loads every module at start-up, with or without numba and torch."""
     names = [".".join(path.relative_to(SHIPPED).with_suffix("").parts) for path in python_files()]
-    compiled = ("projection.joseph", "projection.thickness", "projection.cpu")
-    names = [n for n in names if not n.endswith(compiled) and n.split(".")[1] not in ABOVE]
+    names = [n for n in names if not n.endswith(COMPILED) and n.split(".")[1] not in ABOVE]
     code = f"""
 import importlib, sys
 sys.path.insert(0, {str(SHIPPED)!r})

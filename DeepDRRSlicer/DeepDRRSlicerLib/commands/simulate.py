@@ -6,6 +6,7 @@ import argparse
 import time
 
 from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.simulation.technique import MANUAL
 
 _DEFAULT_DEVICE = "mobile_carm"
 _ANGLE_OPTIONS = ("primary_angle", "secondary_angle", "isocenter", "sid", "sod", "size", "pitch")
@@ -40,13 +41,30 @@ def add_parser(commands) -> None:
     machine.add_argument("--device", metavar="NAME|FILE", help="C-arm; its limits hold where it is named "
                          f"(default: the distances of {_DEFAULT_DEVICE}, without limits)")  # fmt: skip
     machine.add_argument("--detector", metavar="NAME|FILE", help="detector (default: the device's)")
-    machine.add_argument("--kvp", type=int, metavar="KV", help="tube voltage, 40 to 125 (default: the device's)")
-    machine.add_argument("--mas", type=float, metavar="MAS", help="tube load of the image (default: the device's)")
-    machine.add_argument("--filtration", metavar="LIST", help="total, in mm, as Al:3,Cu:0.1 (default: the device's)")
+    machine.add_argument("--grid", metavar="NAME|FILE", help="anti-scatter grid (default: the device's)")
+    machine.add_argument("--filtration", metavar="LIST", help="total, in mm, as Al:3,Cu:0.1 (default: the device's); "
+                         "with --mode manual")  # fmt: skip
+    technique = command.add_argument_group("technique")
+    add = technique.add_argument
+    add("--mode", choices=(MANUAL, "fluoro", "spot", "cine"), default=MANUAL,
+        help="manual, or automatic brightness control (default: %(default)s)")  # fmt: skip
+    add("--kvp", type=int, metavar="KV", help="tube voltage, 40 to 125 (default: the device's, or the control's)")
+    add("--mas", type=float, metavar="MAS", help="tube load of the image, with --mode manual (default: the device's)")
+    add("--collimation", type=float, nargs=4, metavar=("L", "R", "T", "B"),
+        help="mm at the detector from the middle of the image to each edge of the field")  # fmt: skip
+    add("--heel", action="store_true", help="with the heel effect of the anode")
+    add("--pincushion", action="store_true", help="with the detector's distortion; not together with labels")
+    noise = technique.add_mutually_exclusive_group()
+    noise.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default: %(default)s)")
+    noise.add_argument("--no-noise", action="store_true", help="the expected image")
+    scene = command.add_argument_group("tools in the beam")
+    scene.add_argument("--tool", action="append", default=[], metavar="MESH:MATERIAL[:TRANSFORM]",
+                       help="closed surface (STL, OBJ, PLY, VTK) of a material; may be repeated")  # fmt: skip
     labels = command.add_argument_group("labels")
     labels.add_argument("--segmentation", metavar="FILE", help="label map or .seg.nrrd; labels only, not the image")
     labels.add_argument("--landmarks", metavar="FILE", help=".mrk.json, .fcsv, or JSON {name: [R, A, S]}")
     command.add_argument("--backend", choices=("auto", "cpu"), default="auto", help="projector (default: %(default)s)")
+    command.add_argument("--threads", type=int, metavar="N", help="compute with at most N threads (default: all cores)")
     command.set_defaults(run=run)
 
 
@@ -63,17 +81,23 @@ def run(options: argparse.Namespace) -> None:
     from DeepDRRSlicerLib.simulation.views import with_pose
 
     start = time.perf_counter()
+    if options.pincushion and (options.segmentation or options.landmarks):
+        raise InputError("Labels are made for the undistorted picture; leave out --pincushion or the labels.")
+    if options.threads is not None and options.threads < 1:
+        raise InputError(f"The number of threads must be 1 or more, not {options.threads}.")
     device = load_device(options.device or _DEFAULT_DEVICE)
     detector = load_detector(options.detector or device.detector)
-    technique = _technique(options, device)
+    acquisition = _acquisition(options, device, detector)
     segments = read_segmentation(options.segmentation) if options.segmentation else []
     landmarks = read_landmarks(options.landmarks) if options.landmarks else []
+    tools = _tools(options)
     fixed_beam = _beam_from_file(options)
     ct = read_ct(options.ct, options.series)
     pose = None if fixed_beam else _pose(options, device, detector, ct)
     beam = fixed_beam or pose.beam()
 
-    radiograph = Simulator(ct, backend=options.backend).simulate(beam, technique, detector)
+    simulator = Simulator(ct, backend=options.backend, threads=options.threads)
+    radiograph = simulator.simulate(beam, acquisition, tools)
     if pose:
         radiograph = with_pose(radiograph, pose, device)
     labels = None
@@ -81,8 +105,9 @@ def run(options: argparse.Namespace) -> None:
         labels = ViewLabels([label_segment(s, beam) for s in segments], label_landmarks(landmarks, beam))
     for path in write_view(options.output, radiograph, labels):
         print(path)
-    if radiograph.warning:
-        print(f"Note: {radiograph.warning}")
+    print(_exposure(radiograph.metadata))
+    if radiograph.remarks:
+        print(f"Note: {radiograph.remarks}")
     for segment in segments:
         if not segment.mask.array.any():
             print(f"Note: The segment {segment.name} is empty.")
@@ -91,17 +116,61 @@ def run(options: argparse.Namespace) -> None:
     print(f"Done in {time.perf_counter() - start:.1f} s.")
 
 
-def _technique(options, device):
-    from DeepDRRSlicerLib.simulation.technique import Technique, check_limits, parse_filtration
+def _exposure(metadata: dict) -> str:
+    """Technique and dose in one line."""
+    technique, dose, spectrum = metadata["technique"], metadata["dose"], metadata["spectrum"]
+    parts = [f"{technique['kvp']} kV", f"{technique['mas']:.3g} mAs"]
+    if "tube_current_ma" in technique and "pulse_width_ms" in technique:
+        parts.append(f"{technique['tube_current_ma']:.3g} mA, {technique['pulse_width_ms']:.3g} ms")
+    parts.append(f"HVL {spectrum['half_value_layer_mm_al']:.2f} mm Al")
+    if "reference_air_kerma_ugy" in dose:
+        parts.append(f"air kerma {dose['reference_air_kerma_ugy']:.3g} uGy at the reference point")
+    parts.append(f"kerma-area product {dose['kerma_area_product_gycm2']:.3g} Gy cm2")
+    return ", ".join(parts) + "."
 
-    technique = Technique(
+
+def _acquisition(options, device, detector):
+    from DeepDRRSlicerLib.physics.collimation import Collimation
+    from DeepDRRSlicerLib.physics.grid import load_grid
+    from DeepDRRSlicerLib.simulation.acquisition import Acquisition
+
+    if options.seed < 0:
+        raise InputError(f"The seed must be 0 or more, not {options.seed}.")
+    acquisition = Acquisition(
+        device=device,
+        detector=detector,
+        technique=_technique(options, device),
+        collimation=Collimation(*options.collimation) if options.collimation else None,
+        grid=load_grid(options.grid) if options.grid else None,
+        seed=None if options.no_noise else options.seed,
+        distortion=options.pincushion,
+    )
+    if options.device:
+        acquisition.check_device()
+    return acquisition
+
+
+def _technique(options, device):
+    from DeepDRRSlicerLib.simulation.acquisition import Automatic
+    from DeepDRRSlicerLib.simulation.technique import Technique, parse_filtration
+
+    if options.mode != MANUAL:
+        given = [name for name in ("mas", "filtration") if getattr(options, name) is not None]
+        if given:
+            raise InputError(f"The mode {options.mode} chooses the exposure; leave out --{' and --'.join(given)}.")
+        return Automatic(options.mode, options.kvp, heel=options.heel)
+    return Technique(
         kvp=int(device.tube_voltage.default) if options.kvp is None else options.kvp,
         mas=device.tube_load.default if options.mas is None else options.mas,
         filtration=device.filtration if options.filtration is None else parse_filtration(options.filtration),
+        heel=options.heel,
     )
-    if options.device:
-        check_limits(technique, device)
-    return technique
+
+
+def _tools(options):
+    from DeepDRRSlicerLib.projection.tool_files import parse_tool
+
+    return [parse_tool(text) for text in options.tool]
 
 
 def _beam_from_file(options):

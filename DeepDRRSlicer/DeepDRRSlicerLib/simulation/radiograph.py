@@ -3,38 +3,48 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
+from DeepDRRSlicerLib.anatomy.border import border_mask
+from DeepDRRSlicerLib.anatomy.volume import Volume
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 
 # Transmission below which the logarithm is cut off: no panel tells 1e-6 from nothing.
 LOWEST_TRANSMISSION = 1e-6
+_HALF = 0.5
 _WORTH_SAYING = 0.01  # part of the picture in which tissue is missing
 
 
 @dataclass(frozen=True, eq=False)
 class Radiograph:
-    """signal, open_field: (rows, columns) float32, energy that the detector takes in, keV per pixel.
+    """signal: (rows, columns) float32 keV per pixel as read out, offset-corrected: with noise it may be below 0.
 
-    open_field is the signal without patient. area_density: (materials, rows, columns) float32 g/cm2.
-    border: (rows, columns) bool, rays that left the body through the border of the CT, so that tissue is missing.
+    counts: (rows, columns) unsigned integers as the electronics gave them, or None for a detector without bit depth.
+    open_field: (rows, columns) float32 keV per pixel, the expected signal without patient and with open shutters; 0
+    outside a circular field. exposed: (rows, columns) float32, share of the focal spot seen past the shutters.
+    area_density: (materials, rows, columns) float32 g/cm2, 0 outside the shutters.
+    ct: the patient, in HU.
     metadata: plain data for view.json; settings_hash names the settings and the CT that made the image.
     """
 
     signal: np.ndarray
+    counts: np.ndarray | None
     open_field: np.ndarray
+    exposed: np.ndarray
     area_density: np.ndarray
     materials: tuple[str, ...]
     beam: ConeBeam
-    border: np.ndarray
+    ct: Volume
     settings_hash: str
     metadata: dict
 
     @property
     def transmission(self) -> np.ndarray:
-        """Signal over open field, (rows, columns) float32."""
-        return self.signal / self.open_field
+        """Signal over open field, (rows, columns) float32; 0 where the field is closed."""
+        lit = self.open_field > 0
+        return np.divide(self.signal, self.open_field, out=np.zeros_like(self.signal), where=lit)
 
     @property
     def log_attenuation(self) -> np.ndarray:
@@ -42,18 +52,29 @@ class Radiograph:
         return -np.log(np.maximum(self.transmission, LOWEST_TRANSMISSION))
 
     @property
-    def border_fraction(self) -> float:
-        """Part of the image in which tissue is missing, 0 to 1."""
-        return float(self.border.mean())
+    def lit(self) -> np.ndarray:
+        """(rows, columns) bool: pixels of the field that see at least half of the focal spot past the shutters."""
+        return (self.open_field > 0) & (self.exposed >= _HALF)
+
+    @cached_property
+    def border(self) -> np.ndarray:
+        """(rows, columns) bool: rays that left the body through the border of the CT, so that tissue is missing."""
+        return border_mask(self.ct, self.beam)
 
     @property
     def warning(self) -> str:
         """A sentence on what a person should know before trusting the picture; empty if there is nothing to say."""
         if self.area_density.max(initial=0) == 0:
             return "No ray meets the CT: check the isocentre and the geometry."
-        if self.border_fraction < _WORTH_SAYING:
+        missing = self.metadata["border_fraction"]
+        if missing < _WORTH_SAYING:
             return ""
-        return f"In {self.border_fraction:.0%} of the picture the CT ends inside the body: tissue is missing there."
+        return f"In {missing:.0%} of the picture the CT ends inside the body: tissue is missing there."
+
+    @property
+    def remarks(self) -> str:
+        """The warning, and which limit of the tube keeps the dose at the detector from its target."""
+        return " ".join(filter(None, (self.warning, self.metadata["exposure"]["limit"])))
 
     def with_metadata(self, **entries) -> Radiograph:
         """The same image with more said about it."""

@@ -1,12 +1,13 @@
-"""From a CT, a view and a technique to a radiograph."""
+"""From a CT, a view and a way to take pictures to a radiograph."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,15 +19,15 @@ from DeepDRRSlicerLib.anatomy.volume import Volume
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.geometry.carm import positioner_angles
 from DeepDRRSlicerLib.geometry.files import beam_to_dict
-from DeepDRRSlicerLib.physics.detector import Detector
-from DeepDRRSlicerLib.physics.exposure import open_field
-from DeepDRRSlicerLib.physics.primary import open_signal, transmission
-from DeepDRRSlicerLib.physics.spectrum import tube_spectrum
 from DeepDRRSlicerLib.projection.projector import make_projector
+from DeepDRRSlicerLib.simulation.acquisition import Acquisition
+from DeepDRRSlicerLib.simulation.exposing import Shadow, expose, field_window
 from DeepDRRSlicerLib.simulation.radiograph import Radiograph
-from DeepDRRSlicerLib.simulation.technique import Technique
 
-_GYCM2_PER_UGYMM2 = 1e-8
+if TYPE_CHECKING:
+    from DeepDRRSlicerLib.projection.tools import Tool
+
+_THINNED = 4  # every so many pixels and rows are looked at to tell how much tissue is missing
 
 
 @dataclass(frozen=True)
@@ -43,73 +44,125 @@ THRESHOLD = Decomposition("threshold", decompose)
 class Simulator:
     """One patient made ready: decomposed once, then seen from anywhere.
 
-    ct: HU. Raises InputError where the CT holds no body or the backend cannot be used.
+    The shadow of the last view is kept, so that the next frame of it, with other noise or another technique, is quick.
+    ct: HU. threads: at most so many compute at once; None is all cores. Raises InputError where the CT holds no body
+    or the backend cannot be used.
     """
 
-    def __init__(self, ct: Volume, decomposition: Decomposition = THRESHOLD, backend: str = "auto"):
+    def __init__(
+        self,
+        ct: Volume,
+        decomposition: Decomposition = THRESHOLD,
+        backend: str = "auto",
+        threads: int | None = None,
+    ):
         self.ct = ct
         self.decomposition = decomposition.name
-        self.projector = make_projector(decomposition.decompose(ct), backend)
+        self.projector = make_projector(decomposition.decompose(ct), backend, threads)
         self._ct_hash = _volume_hash(ct)
+        self._last: tuple[str, Shadow] | None = None
 
-    def settings_hash(self, beam: ConeBeam, technique: Technique, detector: Detector) -> str:
-        """Hex digest of everything that decides the image: CT, materials, view, technique, detector, version."""
-        settings = {
-            "ct": self._ct_hash,
-            "decomposition": self.decomposition,
-            "geometry": beam_to_dict(beam),
-            "technique": _technique_dict(technique),
-            "detector": asdict(detector),
-            "version": DeepDRRSlicerLib.__version__,
-        }
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+    def settings_hash(self, beam: ConeBeam, acquisition: Acquisition, tools: Sequence[Tool] = ()) -> str:
+        """Hex digest of everything that decides the image: CT, materials, view, tools, acquisition, version."""
+        return _digest(
+            {
+                "view": self._view_hash(beam, tools),
+                "acquisition": acquisition.to_dict(),
+                "device": acquisition.device.name,
+            }
+        )
 
     def simulate(
         self,
         beam: ConeBeam,
-        technique: Technique,
-        detector: Detector,
+        acquisition: Acquisition,
+        tools: Sequence[Tool] = (),
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Radiograph:
-        """The primary image of one view. Raises InputError for an impossible technique, Stopped on request."""
-        spectrum = tube_spectrum(technique.kvp, technique.filtration)
-        efficiency = detector.efficiency(spectrum.energies)
-        area_density = self.projector.project([beam], should_stop)[0]
-        # mm2 at 1 m and at a right angle to the ray that send as many photons as the pixel gets.
-        area_at_1m = beam.pitch[0] * beam.pitch[1] * open_field(beam)
-        flat = (open_signal(spectrum, efficiency) * technique.mas * area_at_1m).astype(np.float32)
-        kerma_at_1m = spectrum.air_kerma * technique.mas
-        border = border_mask(self.ct, beam)
+        """The picture of one view. Raises InputError for an impossible technique or field, Stopped on request."""
+        return self._taken(self.projector.project, beam, acquisition, tools, should_stop)
+
+    def preview(
+        self,
+        beam: ConeBeam,
+        acquisition: Acquisition,
+        tools: Sequence[Tool] = (),
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Radiograph:
+        """As `simulate`, traced more coarsely and faster, for a C-arm or a tool that moves."""
+        return self._taken(self.projector.preview, beam, acquisition, tools, should_stop)
+
+    def _taken(self, trace, beam, acquisition, tools, should_stop) -> Radiograph:
+        shadow = self._shadow(trace, beam, field_window(beam, acquisition), tools, should_stop)
+        taken = expose(shadow, acquisition)
         primary_angle, secondary_angle = positioner_angles(beam.detector_center - beam.source)
         metadata = {
             "program": {"name": "DeepDRRSlicer", "version": DeepDRRSlicerLib.__version__, "packages": _versions()},
             "geometry": beam_to_dict(beam),
             "direction": {"primary_angle": primary_angle, "secondary_angle": secondary_angle},
-            "technique": _technique_dict(technique),
-            "spectrum": {
-                "mean_energy_kev": spectrum.mean_energy,
-                "half_value_layer_mm_al": spectrum.half_value_layer(),
-                "air_kerma_at_1m_ugy": kerma_at_1m,
-            },
-            "detector": asdict(detector),
-            "materials": {"model": self.decomposition, "names": list(self.projector.materials)},
+            "materials": {"model": self.decomposition, "names": list(shadow.materials)},
+            "tools": [{"name": tool.name, "material": tool.material} for tool in tools],
             "backend": self.projector.name,
+            "border_fraction": float(border_mask(self.ct, beam.thinned(_THINNED)).mean()),
             "units": {"signal": "keV per pixel", "open_field": "keV per pixel", "area_density": "g/cm2"},
-            # What a real image has and this one, so far, has not.
-            "effects": {"scatter": "none", "noise": "none", "blur": "none"},
-            "dose": {"kerma_area_product_gycm2": float(kerma_at_1m * area_at_1m.sum() * _GYCM2_PER_UGYMM2)},
-            "border_fraction": float(border.mean()),
         }
         return Radiograph(
-            signal=flat * transmission(area_density, self.projector.materials, spectrum, efficiency),
-            open_field=flat,
-            area_density=area_density,
-            materials=self.projector.materials,
+            signal=taken.frame.signal,
+            counts=taken.frame.counts,
+            open_field=taken.open_field,
+            exposed=taken.exposed,
+            area_density=shadow.area_density,
+            materials=shadow.materials,
             beam=beam,
-            border=border,
-            settings_hash=self.settings_hash(beam, technique, detector),
-            metadata=metadata,
+            ct=self.ct,
+            settings_hash=self.settings_hash(beam, acquisition, tools),
+            metadata=metadata | taken.metadata,
         )
+
+    def _shadow(self, trace, beam, window, tools, should_stop) -> Shadow:
+        """The shadow within a window of the picture, traced by a method of the projector."""
+        settings = {"view": self._view_hash(beam, tools), "window": repr(window), "trace": trace.__name__}
+        key = _digest(settings)
+        last = self._last
+        if last is None or last[0] != key:
+            part = beam.window(*window)
+            areas = trace([part], tools, should_stop)[0]
+            if part.size != beam.size:
+                whole = np.zeros((len(areas), *beam.size), dtype=np.float32)
+                whole[:, *window] = areas
+                areas = whole
+            areas.flags.writeable = False  # the next frame uses them, too
+            materials = self.projector.materials
+            if tools:
+                from DeepDRRSlicerLib.projection.tools import traced_materials
+
+                materials = traced_materials(materials, tools)
+            distance = float((self.ct.center_ras - beam.source) @ beam.normal)
+            shadow = Shadow(areas, materials, beam, min(distance, beam.sid) if distance > 0 else beam.sid)
+            last = self._last = key, shadow
+        return last[1]
+
+    def _view_hash(self, beam: ConeBeam, tools: Sequence[Tool]) -> str:
+        return _digest(
+            {
+                "ct": self._ct_hash,
+                "decomposition": self.decomposition,
+                "geometry": beam_to_dict(beam),
+                "tools": [_tool_hash(tool) for tool in tools],
+                "version": DeepDRRSlicerLib.__version__,
+            }
+        )
+
+
+def _digest(settings: dict) -> str:
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _tool_hash(tool: Tool) -> str:
+    digest = hashlib.sha256(repr((tool.material, tool.density)).encode())
+    digest.update(np.ascontiguousarray(tool.vertices))
+    digest.update(np.ascontiguousarray(tool.faces))
+    return digest.hexdigest()
 
 
 def _versions() -> dict[str, str]:
@@ -120,10 +173,6 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:  # Slicer's own SimpleITK may come without package metadata
             found[name] = "unknown"
     return found
-
-
-def _technique_dict(technique: Technique) -> dict:
-    return {"kvp": technique.kvp, "mas": technique.mas, "filtration_mm": dict(technique.filtration)}
 
 
 def _volume_hash(volume: Volume) -> str:

@@ -4,35 +4,50 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from DeepDRRSlicerLib.anatomy.volume import Volume
 from DeepDRRSlicerLib.geometry.carm import CArmPose
 from DeepDRRSlicerLib.geometry.device import Device, check_reach
-from DeepDRRSlicerLib.physics.detector import Detector
-from DeepDRRSlicerLib.physics.dose import REFERENCE_POINT, reference_air_kerma
+from DeepDRRSlicerLib.physics.dose import REFERENCE_POINT, frame_dose
+from DeepDRRSlicerLib.simulation.acquisition import Acquisition
 from DeepDRRSlicerLib.simulation.radiograph import Radiograph
 from DeepDRRSlicerLib.simulation.simulator import Simulator
-from DeepDRRSlicerLib.simulation.technique import Technique, check_limits
+
+if TYPE_CHECKING:
+    from DeepDRRSlicerLib.projection.tools import Tool
+
+_PREVIEW_PIXELS = 256  # along the longer side
+_UGY_PER_MGY = 1000.0
 
 
 @dataclass(frozen=True, eq=False)
 class ViewRequest:
     """One view of one patient on one machine. patient: equal for requests that show the same CT.
 
+    preview: a coarse picture for a C-arm that moves; it counts for no dose.
     Raises InputError for a pose or a technique outside the limits of the device.
     """
 
     ct: Volume
     patient: Hashable
-    device: Device
-    detector: Detector
     pose: CArmPose
-    technique: Technique
+    acquisition: Acquisition
+    tools: tuple[Tool, ...] = ()
+    preview: bool = False
 
     def __post_init__(self):
-        check_reach(self.pose, self.device)
-        check_limits(self.technique, self.device)
+        check_reach(self.pose, self.acquisition.device)
+        self.acquisition.check_device()
+
+    def as_preview(self) -> ViewRequest:
+        """The same view on few pixels, each as large as several."""
+        merged = -(-max(self.pose.size) // _PREVIEW_PIXELS)
+        rows, columns = (max(1, round(n / merged)) for n in self.pose.size)
+        height, width = (n * pitch for n, pitch in zip(self.pose.size, reversed(self.pose.pitch), strict=True))
+        pose = replace(self.pose, size=(rows, columns), pitch=(width / columns, height / rows))
+        return replace(self, pose=pose, preview=True)
 
 
 class ViewSimulator:
@@ -50,9 +65,9 @@ class ViewSimulator:
                 self._simulator = None  # lets go of the last patient before the next one takes its memory
                 self._simulator = Simulator(request.ct)
                 self._patient = request.patient
-            beam = request.pose.beam()
-            radiograph = self._simulator.simulate(beam, request.technique, request.detector, should_stop)
-        return with_pose(radiograph, request.pose, request.device)
+            take = self._simulator.preview if request.preview else self._simulator.simulate
+            radiograph = take(request.pose.beam(), request.acquisition, request.tools, should_stop)
+        return with_pose(radiograph, request.pose, request.acquisition.device)
 
 
 def with_pose(radiograph: Radiograph, pose: CArmPose, device: Device) -> Radiograph:
@@ -63,5 +78,7 @@ def with_pose(radiograph: Radiograph, pose: CArmPose, device: Device) -> Radiogr
     dose = dict(radiograph.metadata["dose"])
     if pose.sod > REFERENCE_POINT:
         kerma = radiograph.metadata["spectrum"]["air_kerma_at_1m_ugy"]
-        dose["reference_air_kerma_ugy"] = reference_air_kerma(kerma, pose.sod)
+        frame = frame_dose(kerma, pose.sod, dose["kerma_area_product_gycm2"], dose["beam_on_time_s"])
+        dose["reference_air_kerma_ugy"] = frame.air_kerma * _UGY_PER_MGY
+        dose["reference_air_kerma_rate_mgy_per_min"] = frame.air_kerma_rate
     return radiograph.with_metadata(device=device.name, c_arm=pose.to_dict(), dose=dose)

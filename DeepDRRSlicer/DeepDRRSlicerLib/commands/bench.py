@@ -1,0 +1,102 @@
+"""`deepdrr-slicer bench`: how fast this machine makes radiographs, and how exact the projections are."""
+
+from __future__ import annotations
+
+import argparse
+import platform
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from DeepDRRSlicerLib.errors import InputError
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured. images: sizes of whole radiographs. sizes, channels: of projections, each with each.
+
+    every_count: with 1, 2, 4, ... threads up to the most, instead of the most alone. peers: (name, channels, sizes),
+    of those above.
+    """
+
+    images: tuple[int, ...]
+    sizes: tuple[int, ...]
+    channels: tuple[int, ...]
+    every_count: bool
+    peers: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
+
+
+QUICK = Plan((512, 256), (512,), (1, 3), False, (("RTK Joseph", (1, 3), (512,)), ("nanodrr", (1,), (512,))))
+FULL = Plan(
+    (512, 256),
+    (256, 512, 1024, 2048),
+    (1, 2, 3, 4, 5),
+    True,
+    (("RTK Joseph", (1, 3), (512, 1024)), ("nanodrr", (1, 3), (512,))),
+)
+
+
+def add_parser(commands) -> None:
+    """Registers the command."""
+    command = commands.add_parser("bench", help="measure speed, memory and error on this machine")
+    command.add_argument("--ct", type=Path, metavar="PATH", help="CT file or DICOM folder (default: a built-in thorax)")
+    command.add_argument(
+        "--full", action="store_true", help="256 to 2048 pixels, 1 to 5 materials, 1 to all threads; takes minutes"
+    )
+    command.add_argument("--threads", type=int, metavar="N", help="use at most so many (default: all cores)")
+    command.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Prints the table row by row. Raises InputError for a CT that cannot be read or a number of threads below 1."""
+    from DeepDRRSlicerLib.commands.benchmark.table import HEADER, line
+    from DeepDRRSlicerLib.projection.parallel import available_cores
+
+    if options.threads is not None and options.threads < 1:
+        raise InputError(f"The number of threads must be 1 or more, not {options.threads}.")
+    threads = options.threads or available_cores()
+    ct, name = _ct(options.ct)
+    columns, rows, slices = ct.size
+    print(f"{name}, {columns} x {rows} x {slices} voxels; {platform.system()} {platform.machine()}, {threads} threads")
+    print("clock and CPU: the least of several calls; CPU: all threads together; MB: held while ready to project")
+    print("error: relative RMS of area densities against a float64 ray march (of the spectral stage: the largest)\n")
+    print(HEADER)
+    for row in rows_of(ct, FULL if options.full else QUICK, threads):
+        print(line(row), flush=True)
+
+
+def rows_of(ct, plan: Plan, threads: int) -> Iterator:
+    """All measurements of a CT (benchmark.table.Row), as they are made."""
+    from DeepDRRSlicerLib.anatomy.hu_model import decompose
+    from DeepDRRSlicerLib.commands.benchmark.body import thorax
+    from DeepDRRSlicerLib.commands.benchmark.measure import timed
+    from DeepDRRSlicerLib.commands.benchmark.projection import oblique_view, projection_rows
+    from DeepDRRSlicerLib.commands.benchmark.radiograph import radiograph_rows
+    from DeepDRRSlicerLib.commands.benchmark.table import Row
+    from DeepDRRSlicerLib.projection.projector import make_projector
+
+    def compiled():
+        small = decompose(thorax((16, 32, 32)))
+        make_projector(small, threads=threads).project([oblique_view(small, 16)])
+
+    timing, _ = timed(compiled, at_least=1, seconds=0.0)
+    yield Row("start: compile or load kernels", timing)
+    yield from radiograph_rows(ct, plan.images, threads)
+
+    volume = decompose(ct)
+    fewer = [2**n for n in range(threads.bit_length()) if 2**n < threads]
+    counts = [*fewer, threads] if plan.every_count else [threads]
+    for channels in plan.channels:
+        peers = {name: sizes for name, of_channels, sizes in plan.peers if channels in of_channels}
+        yield from projection_rows(volume, channels, plan.sizes, counts, peers)
+
+
+def _ct(path: Path | None):
+    """(volume, what to call it)."""
+    if path is None:
+        from DeepDRRSlicerLib.commands.benchmark.body import thorax
+
+        return thorax(), "Built-in thorax"
+    from DeepDRRSlicerLib.anatomy.ct import read_ct
+
+    return read_ct(path), path.name

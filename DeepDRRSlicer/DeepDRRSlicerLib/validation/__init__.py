@@ -1,0 +1,1 @@
+"""Comparisons of the engine with published values, closed forms and sums computed by another route."""
