@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from DeepDRRSlicerLib.anatomy.landmarks import Landmark
 from DeepDRRSlicerLib.anatomy.segmentation import Segment
-from DeepDRRSlicerLib.anatomy.volume import Volume
+from DeepDRRSlicerLib.anatomy.surface import SegmentSurface
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
+
+if TYPE_CHECKING:
+    from DeepDRRSlicerLib.projection.tools import Tool
+
+_MM_PER_CM = 10.0
 
 
 @dataclass(frozen=True, eq=False)
 class SegmentLabel:
     """thickness: (rows, columns) float32 mm of the segment along each ray.
 
-    mask: bool, where it is thicker than half of the smallest voxel edge. box: (first column, first row, last
-    column, last row) of the mask in pixels, both ends included, or None where the segment is not in the picture.
+    mask: bool, where it is thicker than half of the smallest voxel edge; where there is any, if it came as triangles.
+    box: (first column, first row, last column, last row) of the mask in pixels, both ends included, or None where the
+    segment is not in the picture.
     """
 
     name: str
@@ -49,24 +57,43 @@ class LandmarkLabel:
     visible: bool
 
 
-def label_segment(segment: Segment, beam: ConeBeam) -> SegmentLabel:
-    """Exact projection of a segment; overlaps with other segments are kept, as X-ray shadows do."""
-    from DeepDRRSlicerLib.projection.thickness import mask_thickness  # compiled by numba, which is loaded on demand
+@dataclass(frozen=True, eq=False)
+class ToolLabel:
+    """A tool in one view. pose: (4, 4) from the tool's own frame, that of its mesh file, to the patient's RAS in mm.
 
-    thickness = np.zeros(beam.size, dtype=np.float32)
-    window = _window(segment.mask, beam)
-    if window:
-        rows, columns = window
-        part = ConeBeam(
-            beam.source,
-            beam.pixel_to_ras(columns.start, rows.start),
-            beam.e_c,
-            beam.e_r,
-            beam.pitch,
-            (rows.stop - rows.start, columns.stop - columns.start),
-        )
-        thickness[rows, columns] = mask_thickness(segment.mask, part)
-    return SegmentLabel(segment.name, segment.color, thickness, thickness > segment.mask.spacing.min() / 2)
+    thickness: (rows, columns) float32 mm of the tool along each ray; mask: bool, where there is any.
+    """
+
+    name: str
+    material: str
+    mask: np.ndarray
+    thickness: np.ndarray
+    pose: np.ndarray
+
+
+def label_tool(tool: Tool, pose: np.ndarray, beam: ConeBeam, threads: int | None = None) -> ToolLabel:
+    """Exact projection of one tool, as if no other were there. tool: where it stands, pose: how it came there."""
+    from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
+    from DeepDRRSlicerLib.projection.tools import insert_tools
+
+    nothing = MaterialVolume((tool.material,), np.zeros((1, 1, 1, 1), np.uint16), np.ones(1), np.eye(4))
+    area_density = np.zeros((1, *beam.size), dtype=np.float32)
+    insert_tools(area_density, nothing, beam, [tool], threads)
+    thickness = area_density[0] * np.float32(_MM_PER_CM / tool.density)
+    return ToolLabel(tool.name, tool.material, thickness > 0, thickness, np.asarray(pose, dtype=np.float64))
+
+
+def label_segment(segment: Segment | SegmentSurface, beam: ConeBeam, threads: int | None = None) -> SegmentLabel:
+    """Exact projection of a segment's surface; overlaps with other segments are kept, as X-ray shadows do.
+
+    The surface of a mask is made at the first label and kept as long as the segment itself.
+    threads: that take part; the result does not depend on it.
+    """
+    from DeepDRRSlicerLib.projection.thickness import surface_thickness  # compiled by numba, which is loaded on demand
+
+    surface = segment if isinstance(segment, SegmentSurface) else _surface(segment)
+    thickness = surface_thickness(surface, beam, threads)
+    return SegmentLabel(surface.name, surface.color, thickness, thickness > surface.least_thickness)
 
 
 def label_landmarks(landmarks: Sequence[Landmark], beam: ConeBeam) -> list[LandmarkLabel]:
@@ -92,16 +119,10 @@ def label_landmarks(landmarks: Sequence[Landmark], beam: ConeBeam) -> list[Landm
     return labels
 
 
-def _window(mask: Volume, beam: ConeBeam) -> tuple[slice, slice] | None:
-    """The rows and columns of the picture that the mask's box can darken; None where it is not in the picture."""
-    corners = mask.corners_ras()
-    depth = (corners - beam.source) @ beam.normal
-    rows, columns = beam.size
-    if (depth <= 0).all():
-        return None
-    if (depth <= 0).any():
-        return slice(0, rows), slice(0, columns)
-    shadow = beam.project(corners)
-    low = np.clip(np.floor(shadow.min(axis=0)) - 1, 0, (columns, rows)).astype(int)
-    high = np.clip(np.ceil(shadow.max(axis=0)) + 2, 0, (columns, rows)).astype(int)
-    return (slice(low[1], high[1]), slice(low[0], high[0])) if (high > low).all() else None
+_surfaces: WeakKeyDictionary[Segment, SegmentSurface] = WeakKeyDictionary()
+
+
+def _surface(segment: Segment) -> SegmentSurface:
+    if segment not in _surfaces:
+        _surfaces[segment] = SegmentSurface.from_segment(segment)
+    return _surfaces[segment]

@@ -20,7 +20,7 @@ from DeepDRRSlicerLib.simulation.radiograph import Radiograph
 
 BORDER_SEGMENT = "outside the CT"
 _COMPLETE = "view.json"  # goes first and comes last
-_LABELS = ("masks.seg.nrrd", "thickness.nrrd", "landmarks.json")
+_OPTIONAL = ("counts.nrrd", "masks.seg.nrrd", "thickness.nrrd", "landmarks.json")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,9 @@ class ViewLabels:
 def write_view(
     folder: str | Path, radiograph: Radiograph, labels: ViewLabels | None = None, window: Window = CHEST
 ) -> list[Path]:
-    """Writes signal, open_field, area_density (.nrrd), display.png and view.json; labels add their files.
+    """Writes signal, open_field, area_density, counts (.nrrd), display.png and view.json; labels add their files.
+
+    Counts are there where the detector has a bit depth.
 
     An image of several components has them as its last axis; with one component it is scalar. Files of an older view
     in the folder are replaced, its labels taken away. Returns the files. Raises InputError where the folder cannot be
@@ -46,7 +48,7 @@ def write_view(
         with tempfile.TemporaryDirectory(prefix=".view-", dir=folder) as part:
             _write_into(Path(part), radiograph, labels, window)
             names = sorted(os.listdir(part), key=lambda name: (name == _COMPLETE, name))
-            for name in (_COMPLETE, *_LABELS):
+            for name in (_COMPLETE, *_OPTIONAL):
                 (folder / name).unlink(missing_ok=True)
             for name in names:
                 os.replace(Path(part) / name, folder / name)
@@ -62,6 +64,8 @@ def _write_into(folder: Path, radiograph: Radiograph, labels: ViewLabels | None,
     _write_nrrd(folder / "signal.nrrd", radiograph.signal, placed, {"unit": "keV per pixel"})
     _write_nrrd(folder / "open_field.nrrd", radiograph.open_field, placed, {"unit": "keV per pixel"})
     _write_nrrd(folder / "area_density.nrrd", np.moveaxis(radiograph.area_density, 0, -1), placed, materials)
+    if radiograph.counts is not None:
+        _write_nrrd(folder / "counts.nrrd", radiograph.counts, placed, {"unit": "counts"}, radiograph.counts.dtype)
     _write_image(folder / "display.png", _sitk().GetImageFromArray(display_image(radiograph, window)))
     metadata = radiograph.metadata | {
         "settings_hash": radiograph.settings_hash,
@@ -94,9 +98,11 @@ def _write_segments(folder: Path, radiograph: Radiograph, segments: Sequence[Seg
     ]
 
 
-def _write_nrrd(path: Path, image: np.ndarray, image_to_ras: np.ndarray, header: dict[str, str]) -> None:
-    """(rows, columns) or (rows, columns, components) float32 as one slice in space."""
-    array = np.ascontiguousarray(image[None], dtype=np.float32)
+def _write_nrrd(
+    path: Path, image: np.ndarray, image_to_ras: np.ndarray, header: dict[str, str], kind=np.float32
+) -> None:
+    """(rows, columns) or (rows, columns, components) as one slice in space."""
+    array = np.ascontiguousarray(image[None], dtype=kind)
     result = _sitk().GetImageFromArray(array, isVector=image.ndim == 3)
     place_image(result, image_to_ras)
     for key, value in header.items():

@@ -1,0 +1,1 @@
+"""One module per file format: encode(sample, options) -> files of a sample, assemble(...) -> files of the whole set."""
