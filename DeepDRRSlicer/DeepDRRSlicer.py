@@ -56,6 +56,7 @@ class DeepDRRSlicerParameterNode:
 
     binning: pixels of the detector read out as one; 0 is the detector's default.
     centeredCT: the CT that the C-arm was centred on when it was chosen.
+    exposureMode: an exposure mode of the device, or "manual", where kvp and mas hold. dose: totals of the study, JSON.
     """
 
     ct: vtkMRMLScalarVolumeNode
@@ -73,6 +74,9 @@ class DeepDRRSlicerParameterNode:
     isocenterS: Annotated[float, WithinRange(-10000.0, 10000.0)] = 0.0
     kvp: Annotated[float, WithinRange(40.0, 125.0)] = 80.0
     mas: Annotated[float, WithinRange(0.01, 100.0)] = 1.0
+    exposureMode: str = "fluoro"
+    noise: bool = True
+    dose: str = ""
     autoUpdate: bool = True
 
 
@@ -90,6 +94,7 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setup(self):
         """Builds the panel, once."""
         from DeepDRRSlicerLib.ui.carm_section import CArmSection
+        from DeepDRRSlicerLib.ui.dose_section import DoseSection
         from DeepDRRSlicerLib.ui.export_section import ExportSection
         from DeepDRRSlicerLib.ui.patient_section import PatientSection
         from DeepDRRSlicerLib.ui.xray_section import XRaySection
@@ -101,11 +106,14 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         uiWidget.setMRMLScene(slicer.mrmlScene)
 
         self.logic = DeepDRRSlicerLogic()
-        self._xraySection = XRaySection(self.ui, self.logic.fluoroscopy, self.resourcePath("requirements.txt"))
+        doseSection = DoseSection(self.ui)
+        requirements = self.resourcePath("requirements.txt")
+        self._xraySection = XRaySection(self.ui, self.logic.fluoroscopy, requirements, doseSection.showPicture)
         self.sections = [
             CArmSection(self.ui),
             PatientSection(self.ui, self.onCTChanged),
             self._xraySection,
+            doseSection,
             ExportSection(self.ui, self.logic.fluoroscopy),
         ]
         scene = slicer.mrmlScene

@@ -33,6 +33,9 @@ class Parameters:
     sid: float = 1000.0
     kvp: float = 80.0
     mas: float = 1.0
+    exposureMode: str = "spot"
+    noise: bool = True
+    dose: str = ""
     xray: Any = None
 
 

@@ -323,7 +323,7 @@ def test_what_cannot_be_simulated_is_said_in_a_sentence(host, patient):
 def test_a_ct_under_a_parent_transform_is_seen_where_it_is(host, patient):
     import slicer
 
-    widget, parameters = opened(host)
+    widget, parameters = opened(host, noise=False)
     straight = slicer.util.arrayFromVolume(parameters.xray).copy()
     transform = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
     turn = np.eye(4)

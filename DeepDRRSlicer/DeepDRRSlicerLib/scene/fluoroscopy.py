@@ -2,9 +2,12 @@
 
 import textwrap
 
+import numpy as np
+
 from DeepDRRSlicerLib.dataset.export_view import export_view
 from DeepDRRSlicerLib.scene.beam import updateBeam
 from DeepDRRSlicerLib.scene.carm import CArm
+from DeepDRRSlicerLib.scene.dose import addExposure, totalsOf
 from DeepDRRSlicerLib.scene.mrml import landmarksFromNode, segmentsFromNode
 from DeepDRRSlicerLib.scene.request import PatientCopy, viewRequest
 from DeepDRRSlicerLib.scene.xray_image import QUANTITY, SETTINGS_HASH, updateXRayNode, xrayNode
@@ -24,32 +27,45 @@ class Fluoroscopy:
     def __init__(self):
         self._patientCopy = PatientCopy()
         self._views = ViewSimulator()
-        self._live = LatestWorker(self._views.simulate, "DeepDRRSlicer live")
+        self._live = LatestWorker(self._work, "DeepDRRSlicer live")
+        self._previewing = False
         self._export = LatestWorker(lambda job, shouldStop: job(shouldStop), "DeepDRRSlicer export")
         self.exportProgress = 0.0
 
     def moveCArm(self, parameters):
         """Bring models and beam to the pose of the parameter node. Raises InputError for an impossible pose."""
         request = self._request(parameters)
-        carm = CArm(request.device)
+        carm = CArm(request.acquisition.device)
         carm.build()
         carm.setPose(request.pose)
         updateBeam(request.pose.beam())
 
     def simulate(self, parameters):
-        """Simulate the view now, show it, and return the Radiograph. Raises InputError."""
-        radiograph = self._views.simulate(self._request(parameters))
+        """Take a picture of the view now, show it, and return the Radiograph. Raises InputError."""
+        radiograph = self._views.simulate(self._request(parameters, counted=True))
+        addExposure(parameters, radiograph)
         self._show(parameters, radiograph)
         return radiograph
 
-    def requestUpdate(self, parameters):
-        """Have the view simulated in the background; it replaces every earlier request. Raises InputError."""
+    def requestPreview(self, parameters):
+        """Have a coarse picture made in the background, for a C-arm that moves. Raises InputError.
+
+        It lets go of a picture in full resolution, but not of the preview before it, which is nearly done.
+        """
+        self._submit(lambda: self._request(parameters).as_preview(), preview=True)
+
+    def requestUpdate(self, parameters, counted=True):
+        """Have the picture taken in the background; it replaces every earlier request. Raises InputError.
+
+        counted: whether it is a new exposure, with noise and dose of its own, or the last one over again.
+        """
+        self._submit(lambda: self._request(parameters, counted), preview=False, counted=counted)
+
+    def settingsChanged(self):
+        """Mark the picture until the next one is there; one in full resolution is let go of, a preview is not."""
+        if not self._previewing:
+            self._live.cancel()
         setMark(UPDATING)
-        try:
-            self._live.submit(self._request(parameters))
-        except Exception:
-            self.outdate()
-            raise
 
     def outdate(self, text=OUTDATED):
         """Let go of a pending view, and mark the picture, which is older than the settings."""
@@ -62,7 +78,7 @@ class Fluoroscopy:
         setMark(None)
 
     def collectUpdate(self, parameters):
-        """Show the newest view once it is ready and return its Radiograph; None while it is not.
+        """Show what is ready; returns the Radiograph once it is the one last asked for in full resolution, else None.
 
         Raises what the simulation raised.
         """
@@ -70,10 +86,18 @@ class Fluoroscopy:
         if outcome is None:
             return None
         if outcome.error is not None:
+            if not outcome.newest:
+                return None
             setMark(OUTDATED)
             raise outcome.error
-        self._show(parameters, outcome.result)
-        return outcome.result
+        radiograph, preview, counted = outcome.result
+        if counted:
+            addExposure(parameters, radiograph)
+        self._show(parameters, radiograph)
+        if preview or not outcome.newest:
+            setMark(UPDATING)
+            return None
+        return radiograph
 
     def startExport(self, parameters, folder):
         """Write the view and its labels in the background. Raises InputError for settings that cannot be simulated."""
@@ -109,13 +133,29 @@ class Fluoroscopy:
         self._live.close()
         self._export.close()
 
-    def _request(self, parameters):
-        return viewRequest(parameters, self._patientCopy)
+    def _submit(self, makeRequest, preview, counted=False):
+        setMark(UPDATING)
+        try:
+            job = makeRequest(), counted
+        except Exception:
+            self.outdate()
+            raise
+        self._live.submit(job, interrupt=not self._previewing)
+        self._previewing = preview
+
+    def _work(self, job, shouldStop):
+        request, counted = job
+        return self._views.simulate(request, shouldStop), request.preview, counted
+
+    def _request(self, parameters, counted=False):
+        frames = totalsOf(parameters).frames
+        return viewRequest(parameters, self._patientCopy, frame=frames if counted else max(frames - 1, 0))
 
     def _show(self, parameters, radiograph):
         node = xrayNode()
         attributes = {SETTINGS_HASH: radiograph.settings_hash, QUANTITY: "-ln(signal / open field)"}
-        updateXRayNode(node, radiograph.log_attenuation, radiograph.beam, CHEST.low, CHEST.high, attributes)
+        picture = np.where(radiograph.lit, radiograph.log_attenuation, CHEST.low)  # shutters are drawn black
+        updateXRayNode(node, picture, radiograph.beam, CHEST.low, CHEST.high, attributes)
         showInXRayView(node, radiograph.beam)
         if parameters.xray is not node:
             parameters.xray = node

@@ -10,8 +10,11 @@ from DeepDRRSlicerLib.geometry.device import load_device
 from DeepDRRSlicerLib.physics.detector import load_detector
 from DeepDRRSlicerLib.scene.mrml import volumeFromNode, worldMatrix
 from DeepDRRSlicerLib.scene.xray_image import QUANTITY
-from DeepDRRSlicerLib.simulation.technique import Technique
+from DeepDRRSlicerLib.simulation.acquisition import Acquisition, Automatic
+from DeepDRRSlicerLib.simulation.technique import MANUAL, Technique
 from DeepDRRSlicerLib.simulation.views import ViewRequest
+
+_SEED = 0  # of the noise; the frames of a study differ by their number
 
 
 class PatientCopy:
@@ -36,8 +39,11 @@ class PatientCopy:
         return self._ct, self._patient
 
 
-def viewRequest(parameters, patientCopy):
-    """The ViewRequest that the parameter node stands for. Raises InputError for what cannot be simulated."""
+def viewRequest(parameters, patientCopy, frame=0):
+    """The ViewRequest that the parameter node stands for. Raises InputError for what cannot be simulated.
+
+    frame: the number of the picture, which gives it its own noise.
+    """
     device = load_device(parameters.device)
     detector = load_detector(device.detector)
     size, pitch = detector.pixel_grid(binning=parameters.binning or None)
@@ -45,8 +51,6 @@ def viewRequest(parameters, patientCopy):
     return ViewRequest(
         ct=ct,
         patient=patient,
-        device=device,
-        detector=detector,
         pose=CArmPose(
             primary_angle=parameters.primaryAngle,
             secondary_angle=parameters.secondaryAngle,
@@ -56,8 +60,20 @@ def viewRequest(parameters, patientCopy):
             size=size,
             pitch=(pitch, pitch),
         ),
-        technique=Technique(kvp=round(parameters.kvp), mas=parameters.mas, filtration=device.filtration),
+        acquisition=Acquisition(
+            device=device,
+            detector=detector,
+            technique=_technique(parameters, device),
+            seed=_SEED if parameters.noise else None,
+            frame=frame,
+        ),
     )
+
+
+def _technique(parameters, device):
+    if parameters.exposureMode == MANUAL:
+        return Technique(kvp=round(parameters.kvp), mas=parameters.mas, filtration=device.filtration)
+    return Automatic(parameters.exposureMode)
 
 
 def settingsOf(parameters):
@@ -70,8 +86,9 @@ def settingsOf(parameters):
         parameters.secondaryAngle,
         (parameters.isocenterR, parameters.isocenterA, parameters.isocenterS),
         parameters.sid,
-        round(parameters.kvp),
-        parameters.mas,
+        parameters.exposureMode,
+        (round(parameters.kvp), parameters.mas) if parameters.exposureMode == MANUAL else None,
+        parameters.noise,
     )
 
 

@@ -8,45 +8,53 @@ from slicer.i18n import tr as _
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.device import load_device
 from DeepDRRSlicerLib.physics.detector import load_detector
-from DeepDRRSlicerLib.scene.fluoroscopy import UPDATING
 from DeepDRRSlicerLib.scene.request import settingsOf
+from DeepDRRSlicerLib.simulation.technique import MANUAL
 from DeepDRRSlicerLib.ui.dependencies import installMissing, whatIsMissing
 
-_GATHER_MS = 40  # several settings change together: a preset, a drag
-_POLL_MS = 30
+_GATHER_MS = 10  # several settings change together
+_SETTLE_MS = 250  # without a change: the hand has stopped
+_POLL_MS = 10
+_MODES = {"fluoro": _("Fluoroscopy"), "spot": _("Spot image"), "cine": _("Cine"), MANUAL: _("Manual")}
 
 
 class XRaySection:
-    """Asks for a new picture when a setting has changed, and takes it when it is ready. The window never waits."""
+    """Asks for pictures when a setting has changed, and takes them when they are ready. The window never waits.
 
-    def __init__(self, ui, fluoroscopy, requirements):
+    A coarse one follows at once, again and again while the C-arm moves; the real one when the hand has stopped.
+    """
+
+    def __init__(self, ui, fluoroscopy, requirements, onPicture):
         self._ui = ui
         self._fluoroscopy = fluoroscopy
         self._requirements = requirements
+        self._onPicture = onPicture
         self._parameters = None
         self._settings = None
+        self._counted = True
         self._started = 0.0
-        self._gather = qt.QTimer(ui.xraySection)
-        self._gather.setSingleShot(True)
-        self._gather.setInterval(_GATHER_MS)
-        self._gather.connect("timeout()", self.update)
-        self._poll = qt.QTimer(ui.xraySection)
-        self._poll.setInterval(_POLL_MS)
-        self._poll.connect("timeout()", self.onPoll)
+        self._gather = self._timer(_GATHER_MS, self.preview)
+        self._settle = self._timer(_SETTLE_MS, self.update)
+        self._poll = self._timer(_POLL_MS, self.onPoll, repeated=True)
+        self._modes = [*_MODES]
+        for title in _MODES.values():
+            ui.modeSelector.addItem(title)
+        ui.modeSelector.connect("activated(int)", self.onMode)
         ui.applyButton.connect("clicked(bool)", self.onApply)
         ui.matrixSelector.connect("activated(int)", self.onMatrix)
         self._binning = []
 
     def setParameters(self, parameters):
         """Show another parameter node, or None, which lets go of a pending picture."""
-        if self._gather.isActive() or self._poll.isActive():
+        if any(timer.isActive() for timer in (self._gather, self._settle, self._poll)):
             self._fluoroscopy.outdate()
-        self._gather.stop()
-        self._poll.stop()
+        self._stop()
         self._parameters = parameters
         self._settings = None
         self._say("" if parameters is None else _("Choose a CT."))
         if parameters is not None:
+            # A scene that was opened shows its last picture over again: no new exposure.
+            self._counted = parameters.xray is None
             self._fillMatrixSelector()
 
     def outdate(self):
@@ -57,6 +65,10 @@ class XRaySection:
         """Move the C-arm and have a new picture made if a setting of the view has changed."""
         settings = settingsOf(parameters)
         self._ui.applyButton.setEnabled(parameters.ct is not None)
+        manual = parameters.exposureMode == MANUAL
+        self._ui.modeSelector.setCurrentIndex(self._modes.index(parameters.exposureMode))
+        for slider in (self._ui.kvpSlider, self._ui.masSlider):
+            slider.setEnabled(manual)
         if settings == self._settings or parameters.ct is None:
             return
         self._settings = settings
@@ -66,12 +78,14 @@ class XRaySection:
             self._fluoroscopy.outdate()  # the picture on show is of other settings
             self._fail(error)
             return
-        self._poll.stop()
         if parameters.autoUpdate:
-            self._fluoroscopy.outdate(UPDATING)
+            self._fluoroscopy.settingsChanged()
             self._say(_("Updating ..."))
-            self._gather.start()
+            if not self._gather.isActive():
+                self._gather.start()
+            self._settle.start()
         else:
+            self._stop()
             self._fluoroscopy.outdate()
             self._say(_("Settings changed: press Apply."))
 
@@ -80,13 +94,27 @@ class XRaySection:
         installMissing(self._requirements)
         self.update()
 
+    def onMode(self, index):
+        """Expose in another way."""
+        if self._parameters is not None:
+            self._parameters.exposureMode = self._modes[index]
+
     def onMatrix(self, index):
         """Read the detector out with another binning."""
         if self._parameters is not None:
             self._parameters.binning = self._binning[index]
 
+    def preview(self):
+        """Have a coarse picture made in the background."""
+        self._ask(self._fluoroscopy.requestPreview)
+
     def update(self):
-        """Have the picture made in the background."""
+        """Have the picture taken in the background."""
+        self._stop()
+        self._ask(lambda parameters: self._fluoroscopy.requestUpdate(parameters, self._counted))
+        self._counted = True
+
+    def _ask(self, request):
         if self._parameters is None:
             return
         if whatIsMissing():
@@ -95,7 +123,7 @@ class XRaySection:
             return
         self._started = time.perf_counter()
         try:
-            self._fluoroscopy.requestUpdate(self._parameters)
+            request(self._parameters)
         except InputError as error:
             self._fail(error)
             return
@@ -115,11 +143,12 @@ class XRaySection:
         if radiograph is None:
             return
         self._poll.stop()
+        self._onPicture(radiograph)
         technique = radiograph.metadata["technique"]
         self._say(
-            f"{radiograph.metadata['c_arm']['view']} · {technique['kvp']} kV · {technique['mas']:g} mAs · "
+            f"{radiograph.metadata['c_arm']['view']} · {technique['kvp']} kV · {technique['mas']:.3g} mAs · "
             f"{radiograph.beam.size[0]} × {radiograph.beam.size[1]} · {time.perf_counter() - self._started:.1f} s",
-            radiograph.warning,
+            radiograph.remarks,
         )
 
     def _fillMatrixSelector(self):
@@ -134,9 +163,19 @@ class XRaySection:
 
     def _fail(self, error):
         """Say why there is no picture: an exception or a sentence."""
-        self._gather.stop()
-        self._poll.stop()
+        self._stop()
         self._say("", str(error))
+
+    def _stop(self):
+        for timer in (self._gather, self._settle, self._poll):
+            timer.stop()
+
+    def _timer(self, milliseconds, onTimeout, repeated=False):
+        timer = qt.QTimer(self._ui.xraySection)
+        timer.setSingleShot(not repeated)
+        timer.setInterval(milliseconds)
+        timer.connect("timeout()", onTimeout)
+        return timer
 
     def _say(self, status, warning=""):
         self._ui.statusLabel.setText(status)
