@@ -437,27 +437,77 @@ def test_nothing_is_made_of_a_scene_that_is_only_half_loaded(host, patient, tmp_
     host.processEvents()
 
 
-def test_a_missing_package_is_told_in_a_sentence(host, patient, monkeypatch):
-    import sys
-    import unittest
-
+def test_a_missing_package_makes_it_slow_and_is_offered(host, patient, monkeypatch):
     import slicer
 
-    told = []
-    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text: False)
-    monkeypatch.setattr(slicer.util, "infoDisplay", told.append)
+    asked = []
+    monkeypatch.setattr(slicer.util, "confirmOkCancelDisplay", lambda text: asked.append(text) and False)
     widget, parameters = opened(host)
     monkeypatch.setattr("DeepDRRSlicerLib.ui.dependencies.find_spec", lambda name: None)
     widget.ui.primaryAngleSlider.value = 15.0
-    host.processEvents(until=lambda: "press Apply" in widget.ui.warningLabel.text)
-    assert mark() and "updating" not in mark()
-    widget.ui.applyButton.click()
+    settle(host, widget)
     assert "numba" in widget.ui.warningLabel.text
-    test = sys.modules["DeepDRRSlicer"].DeepDRRSlicerTest
-    result = unittest.TextTestRunner().run(unittest.TestLoader().loadTestsFromTestCase(test))
-    assert result.wasSuccessful() and len(result.skipped) == result.testsRun
-    test().runTest()
-    assert "numba" in told[0]
+    old = parameters.xray.GetAttribute(SETTINGS_HASH)
+    widget.ui.applyButton.click()
+    settle(host, widget)
+    assert "numba" in asked[0] and parameters.xray.GetAttribute(SETTINGS_HASH) != old, "declined: slow, but it works"
+
+
+def test_dose_and_technique_are_shown_and_kept(host, patient):
+    from DeepDRRSlicerLib.scene.dose import totalsOf
+
+    widget, parameters = opened(host)
+    ui = widget.ui
+    assert "kV" in ui.techniqueLabel.text and "mA" in ui.techniqueLabel.text and "mGy/min" in ui.doseRateLabel.text
+    totals = totalsOf(parameters)
+    assert ui.framesLabel.text == str(totals.frames) and totals.frames >= 1
+    widget.ui.applyButton.click()
+    settle(host, widget)
+    more = totalsOf(parameters)
+    assert more.frames == totals.frames + 1 and more.kerma_area_product > totals.kerma_area_product
+    assert more.beam_on_time == pytest.approx(totals.beam_on_time + 1 / 15)
+    ui.modeSelector.setCurrentIndex(3)
+    ui.modeSelector.activated.emit(3)
+    assert parameters.exposureMode == "manual" and ui.kvpSlider.enabled
+    settle(host, widget)
+    assert "80 kV" in ui.techniqueLabel.text and "mAs" in ui.techniqueLabel.text
+    ui.resetDoseButton.click()
+    assert totalsOf(parameters).frames == 0 and ui.framesLabel.text == "0"
+
+
+def test_every_picture_has_its_own_noise_and_none_without(host, patient):
+    import slicer
+
+    widget, parameters = opened(host)
+    first = slicer.util.arrayFromVolume(parameters.xray).copy()
+    widget.ui.applyButton.click()
+    settle(host, widget)
+    assert np.std(slicer.util.arrayFromVolume(parameters.xray) - first) > 1e-3
+    widget.ui.noiseCheckBox.setChecked(False)
+    settle(host, widget)
+    still = slicer.util.arrayFromVolume(parameters.xray).copy()
+    widget.ui.applyButton.click()
+    settle(host, widget)
+    assert np.array_equal(slicer.util.arrayFromVolume(parameters.xray), still)
+
+
+def test_a_coarse_picture_comes_first_while_the_c_arm_moves(host, patient):
+    import slicer
+
+    widget, parameters = opened(host, binning=1)
+    sizes, frames = [], parameters.dose
+
+    def record(caller, event):
+        sizes.append(slicer.util.arrayFromVolume(parameters.xray).shape[1])
+
+    tag = parameters.xray.AddObserver("ModifiedEvent", record)
+    for angle in (5.0, 6.0, 7.0):
+        widget.ui.primaryAngleSlider.value = angle
+        host.processEvents(until=lambda: len(sizes) > 0, timeout_s=20)
+    assert max(sizes) <= 256 and mark() == "updating" and parameters.dose == frames
+    settle(host, widget)
+    parameters.xray.RemoveObserver(tag)
+    assert sizes[-1] == 1536 and parameters.dose != frames
 
 
 def test_settings_outside_the_device_are_refused(host, patient):

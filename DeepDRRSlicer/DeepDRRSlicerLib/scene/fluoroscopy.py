@@ -1,10 +1,13 @@
 """The scene's C-arm at work: it moves the models, has views simulated, and shows the newest one."""
 
 import textwrap
+import threading
 
 import numpy as np
 
 from DeepDRRSlicerLib.dataset.export_view import export_view
+from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.projection.projector import warm_up
 from DeepDRRSlicerLib.scene.beam import updateBeam
 from DeepDRRSlicerLib.scene.carm import CArm
 from DeepDRRSlicerLib.scene.dose import addExposure, totalsOf
@@ -21,6 +24,13 @@ UPDATING = "updating"
 OUTDATED = "settings changed: press Apply"
 
 
+def _warmUp():
+    try:
+        warm_up()
+    except InputError:  # the first picture says so
+        pass
+
+
 class Fluoroscopy:
     """Nodes and views are touched on the calling thread alone; simulation and export run in a thread each."""
 
@@ -31,6 +41,23 @@ class Fluoroscopy:
         self._previewing = False
         self._export = LatestWorker(lambda job, shouldStop: job(shouldStop), "DeepDRRSlicer export")
         self.exportProgress = 0.0
+        self._warmingUp = None
+
+    def warmUp(self):
+        """Have the projector compiled in the background, once, before the first picture is asked for."""
+        if self._warmingUp is None:
+            self._warmingUp = threading.Thread(target=_warmUp, name="DeepDRRSlicer warm-up", daemon=True)
+            self._warmingUp.start()
+
+    def isWarmingUp(self):
+        """Whether that is still going on."""
+        return self._warmingUp is not None and self._warmingUp.is_alive()
+
+    def prepareAnew(self):
+        """Let go of the patient made ready: a package that its projector lacked is there now."""
+        self._views.forget()
+        self._warmingUp = None
+        self.warmUp()
 
     def moveCArm(self, parameters):
         """Bring models and beam to the pose of the parameter node. Raises InputError for an impossible pose."""

@@ -58,6 +58,11 @@ class ViewSimulator:
         self._patient: Hashable = None
         self._simulator: Simulator | None = None
 
+    def forget(self) -> None:
+        """Lets go of the patient: the next request prepares it anew."""
+        with self._lock:
+            self._simulator = None
+
     def simulate(self, request: ViewRequest, should_stop: Callable[[], bool] = lambda: False) -> Radiograph:
         """The radiograph of a request. Raises InputError for a CT or technique that gives none, Stopped on request."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""Packages that Slicer does not bring, installed after asking."""
+"""Packages that Slicer does not bring, installed after asking. Without them everything works, only slowly."""
 
 import importlib
 import subprocess
@@ -7,20 +7,18 @@ from importlib.util import find_spec
 import slicer
 from slicer.i18n import tr as _
 
-_NEEDED = ("numba", "SimpleITK")
 
-
-def whatIsMissing():
-    """A sentence that names the packages that the projector lacks; empty when all are there."""
-    names = [name for name in _NEEDED if find_spec(name) is None]
-    text = _("The projector needs the package {names}: press Apply in the module DeepDRR C-arm to install it.")
-    return text.format(names=", ".join(names)) if names else ""
+def slowBecause():
+    """A sentence on what is missing for pictures at full speed; empty when all is there."""
+    if find_spec("numba") is not None:
+        return ""
+    return _("Without the package numba a picture takes many seconds: press Apply to install it.")
 
 
 def installMissing(requirements):
-    """Install what the projector lacks, from a requirements file, if the user agrees."""
-    if not whatIsMissing():
-        return
+    """Install what is missing, from a requirements file, if the user agrees; True if something was installed."""
+    if not slowBecause():
+        return False
     try:
         from slicer import packaging
     except ImportError:  # Slicer 5.10
@@ -31,10 +29,11 @@ def installMissing(requirements):
         except (RuntimeError, subprocess.CalledProcessError):  # declined, or failed, which pip_ensure has shown
             pass
     importlib.invalidate_caches()
+    return not slowBecause()
 
 
 def _installPlainly(requirements):
-    question = _("The projector needs the package numba (about 60 MB). Install it now?")
+    question = _("For pictures at full speed the package numba is needed (about 60 MB). Install it now?")
     if not slicer.util.confirmOkCancelDisplay(question):
         return
     try:

@@ -10,7 +10,7 @@ from DeepDRRSlicerLib.geometry.device import load_device
 from DeepDRRSlicerLib.physics.detector import load_detector
 from DeepDRRSlicerLib.scene.request import settingsOf
 from DeepDRRSlicerLib.simulation.technique import MANUAL
-from DeepDRRSlicerLib.ui.dependencies import installMissing, whatIsMissing
+from DeepDRRSlicerLib.ui.dependencies import installMissing, slowBecause
 
 _GATHER_MS = 10  # several settings change together
 _SETTLE_MS = 250  # without a change: the hand has stopped
@@ -55,6 +55,7 @@ class XRaySection:
         if parameters is not None:
             # A scene that was opened shows its last picture over again: no new exposure.
             self._counted = parameters.xray is None
+            self._fluoroscopy.warmUp()
             self._fillMatrixSelector()
 
     def outdate(self):
@@ -91,7 +92,8 @@ class XRaySection:
 
     def onApply(self):
         """Make the picture now, installing what it needs after asking."""
-        installMissing(self._requirements)
+        if installMissing(self._requirements):
+            self._fluoroscopy.prepareAnew()
         self.update()
 
     def onMode(self, index):
@@ -117,17 +119,13 @@ class XRaySection:
     def _ask(self, request):
         if self._parameters is None:
             return
-        if whatIsMissing():
-            self._fluoroscopy.outdate()
-            self._fail(whatIsMissing())
-            return
         self._started = time.perf_counter()
         try:
             request(self._parameters)
         except InputError as error:
             self._fail(error)
             return
-        self._say(_("Updating ..."))
+        self._say(_("Compiling, the first time only ...") if self._fluoroscopy.isWarmingUp() else _("Updating ..."))
         self._poll.start()
 
     def onPoll(self):
@@ -148,7 +146,7 @@ class XRaySection:
         self._say(
             f"{radiograph.metadata['c_arm']['view']} · {technique['kvp']} kV · {technique['mas']:.3g} mAs · "
             f"{radiograph.beam.size[0]} × {radiograph.beam.size[1]} · {time.perf_counter() - self._started:.1f} s",
-            radiograph.remarks,
+            " ".join(filter(None, (radiograph.remarks, slowBecause()))),
         )
 
     def _fillMatrixSelector(self):
