@@ -1,0 +1,39 @@
+"""What a person does with the panel, for the tests of its sections."""
+
+from DeepDRRSlicerLib.geometry.presets import PRESETS
+from DeepDRRSlicerLib.scene.carm import CArm
+from DeepDRRSlicerLib.scene.xray_view import sliceLogic
+
+
+def opened(host, **choices):
+    """The panel with a small image matrix, idle."""
+    widget = host.openModule()
+    parameters = widget.logic.getParameterNode()
+    parameters.binning = 4
+    for name, value in choices.items():
+        setattr(parameters, name, value)
+    settle(host, widget)
+    return widget, parameters
+
+
+def settle(host, widget):
+    """Runs the event loop until the picture is up to date."""
+    host.processEvents(until=lambda: "kV" in widget.ui.statusLabel.text and not mark(), timeout_s=60)
+
+
+def mark():
+    """The text of the mark on the X-ray view, or None."""
+    actors = sliceLogic().GetDisplayableManagerGroup().GetRenderer().GetActors2D()
+    shown = [actors.GetItemAsObject(i) for i in range(actors.GetNumberOfItems())]
+    texts = [a.GetInput() for a in shown if a.GetObjectName() == "DeepDRRSlicer.Updating" and a.GetVisibility()]
+    return texts[0] if texts else None
+
+
+def click_preset(widget, name):
+    widget.sections[0]._presetGroup.button(list(PRESETS).index(name)).click()
+
+
+def CArm_of(parameters):
+    from DeepDRRSlicerLib.geometry.device import load_device
+
+    return CArm(load_device(parameters.device))
