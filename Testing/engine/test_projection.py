@@ -9,6 +9,7 @@ from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.geometry.carm import CArmPose
 from DeepDRRSlicerLib.projection.projector import Stopped, make_projector
+from DeepDRRSlicerLib.projection.slab_geometry import FINE
 from phantoms import centered, chord, material_volume, restored, spheres, storage_orders
 
 MM_PER_CM = 10
@@ -35,28 +36,36 @@ def body():
     return density, matrix
 
 
-def sphere_error(angles):
-    """RMS in mm inside 0.9 R, for a radius of 40 mm and 1 mm voxels with partial volume."""
-    shape, radius, center = (90, 90, 90), 40.0, np.array([1.3, -0.4, 0.7])
+RADIUS, CENTER = 40.0, np.array([1.3, -0.4, 0.7])
+
+
+@pytest.fixture(scope="module")
+def sphere():
+    """1 mm voxels with partial volume."""
+    shape = (90, 90, 90)
     matrix = centered(shape, (1, 1, 1))
+    return make_projector(material_volume(spheres(shape, matrix, [CENTER], RADIUS), matrix))
+
+
+def sphere_error(sphere, angles):
+    """RMS in mm inside 0.9 R."""
     beam = view(*angles, size=(128, 128), pitch=1.05)
-    volume = material_volume(spheres(shape, matrix, [center], radius), matrix)
-    ours = make_projector(volume).project([beam])[0, 0] * MM_PER_CM
-    exact = chord(beam, center, radius)
-    inside = exact > 2 * radius * np.sqrt(1 - 0.9**2)
+    ours = sphere.project([beam])[0, 0] * MM_PER_CM
+    exact = chord(beam, CENTER, RADIUS)
+    inside = exact > 2 * RADIUS * np.sqrt(1 - 0.9**2)
     assert inside.sum() > 3000
     return np.sqrt(np.mean((ours - exact)[inside] ** 2))
 
 
 @pytest.mark.parametrize("angles", [(0, 0), (180, 0), (90, 0), (-90, 0)])
-def test_sphere_chords(angles):
-    assert sphere_error(angles) < 0.06
+def test_sphere_chords(sphere, angles):
+    assert sphere_error(sphere, angles) < 0.06
 
 
 @pytest.mark.parametrize("angles", [(30, 0), (45, 0), (-50, 30), (90, 45)])
-def test_sphere_chords_askew_to_the_voxels(angles):
+def test_sphere_chords_askew_to_the_voxels(sphere, angles):
     """Here the staircase of the voxels themselves sets the limit: the float64 march below leaves 0.065 to 0.080 mm."""
-    assert sphere_error(angles) < 0.12
+    assert sphere_error(sphere, angles) < 0.12
 
 
 def test_sixteen_beads_fall_where_the_geometry_says():
@@ -196,7 +205,7 @@ def test_the_density_falls_to_zero_one_voxel_beyond_the_outermost_centres(axis):
     errors = projector.project(beams)[:, 0, 0, 0] * MM_PER_CM - expected
     # mm; an outermost voxel of full weight is 1 for steep rays and up to 24 for those along the edge. There, all 24
     # kinks lie in one place: a cubic errs by up to 3/16 of the change of slope times the distance of the samples.
-    assert np.abs(errors).max() < 3 / 16 * n * 0.375 and np.sqrt(np.mean(errors**2)) < 0.06
+    assert np.abs(errors).max() < 3 / 16 * n * FINE.pitch and np.sqrt(np.mean(errors**2)) < 0.15
 
 
 def test_source_or_detector_inside_the_body(body):
@@ -292,7 +301,8 @@ def test_a_source_far_away_gives_parallel_rays(body):
     u, v = i - i0, k - k0
     exact = (1 - u) * (1 - v) * summed[k0, i0] + u * (1 - v) * summed[k0, i0 + 1]
     exact += (1 - u) * v * summed[k0 + 1, i0] + u * v * summed[k0 + 1, i0 + 1]
-    # All kinks of the density lie behind one another, where the samples between the rays lose most.
+    # All kinks of the density lie behind one another, where the samples between the rays lose most: up to 3/16 of the
+    # change of slope from sample to sample, which is 2e-2 of the largest value at this body's sharpest edge.
     assert np.sqrt(np.mean((image - exact) ** 2)) < 1e-3 * exact.max()
     assert np.abs(image - exact).max() < 4e-3 * exact.max()
 

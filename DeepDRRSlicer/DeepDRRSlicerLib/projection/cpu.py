@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,20 +11,22 @@ import numpy as np
 from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
-from DeepDRRSlicerLib.projection.layout import Slabs, slabs_of
+from DeepDRRSlicerLib.projection.coarse import halved
+from DeepDRRSlicerLib.projection.layout import Layout, Slabs, layout_of
 from DeepDRRSlicerLib.projection.parallel import row_parts, run_parts
 from DeepDRRSlicerLib.projection.projector import Stopped
 from DeepDRRSlicerLib.projection.slab_geometry import (
     COARSE,
     COLUMN_AXIS,
+    FINE,
     ROW_AXIS,
     Face,
     Rays,
+    Sampling,
     between_slabs,
     faces_of,
     groups_of,
     rays_of,
-    samplings,
 )
 
 if TYPE_CHECKING:
@@ -32,6 +35,16 @@ if TYPE_CHECKING:
 _LINES_PER_PART = 128  # of the intermediate image, to be integrated
 _ROWS_PER_PART = 64  # of the detector
 _MM_PER_CM = 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Voxels:
+    """A volume with its layout and how finely it is sampled."""
+
+    volume: MaterialVolume
+    layout: Layout
+    sampling: Sampling
+    per_voxel: np.ndarray
 
 
 class CpuProjector:
@@ -43,17 +56,18 @@ class CpuProjector:
     def __init__(self, volume: MaterialVolume, kernels, threads: int | None = None):
         self.name = kernels.NAME
         self.materials = volume.materials
-        self._volume = volume
         self._kernels = kernels
         self._threads = threads
-        self._slabs = slabs_of(volume, threads)
-        self._samplings, self._coarse = samplings(volume), samplings(volume, COARSE)
+        self._fine = _Voxels(volume, layout_of(volume, kernels, threads), FINE, FINE.per_voxel(volume))
+        coarse = halved(volume, threads)
+        # An eighth of the memory; a second copy, which only views from the side need, is made for each of them.
+        layout = layout_of(coarse, kernels, threads, keep_turned=False)
+        self._coarse = _Voxels(coarse, layout, COARSE, COARSE.per_voxel(coarse))
 
     @property
     def memory_bytes(self) -> int:
         """Bytes of voxels and their tables, the volume's own array included."""
-        along_j, _, along_i = self._slabs
-        return sum(array.nbytes for slabs in (along_j, along_i) for array in (slabs.density, slabs.extent))
+        return self._fine.layout.nbytes + self._coarse.layout.nbytes
 
     def project(
         self,
@@ -61,7 +75,7 @@ class CpuProjector:
         tools: Sequence[Tool] = (),
         should_stop: Callable[[], bool] = lambda: False,
     ) -> np.ndarray:
-        return self._views(beams, tools, should_stop, self._samplings)
+        return self._views(beams, tools, should_stop, self._fine)
 
     def preview(
         self,
@@ -69,9 +83,11 @@ class CpuProjector:
         tools: Sequence[Tool] = (),
         should_stop: Callable[[], bool] = lambda: False,
     ) -> np.ndarray:
-        return self._views(beams, tools, should_stop, self._coarse)
+        result = self._views(beams, tools, should_stop, self._coarse)
+        # Tools displace the tissue of the fine voxels, which may be more than the coarse ones hold there.
+        return np.maximum(result, 0, out=result) if tools else result
 
-    def _views(self, beams, tools, should_stop, samplings: np.ndarray) -> np.ndarray:
+    def _views(self, beams, tools, should_stop, voxels: _Voxels) -> np.ndarray:
         sizes = {beam.size for beam in beams}
         if len(sizes) != 1:
             raise InputError("A batch needs views, all of the same image size; project others one by one.")
@@ -82,18 +98,18 @@ class CpuProjector:
             channels = traced_materials(channels, tools)
         result = np.zeros((len(beams), len(channels), *sizes.pop()), dtype=np.float32)
         for view, beam in zip(result, beams, strict=True):
-            self._project(beam, view[: len(self.materials)], should_stop, samplings)
+            self._refuse_source_inside(beam)
+            self._project(beam, view[: len(self.materials)], should_stop, voxels)
             if tools:
-                insert_tools(view, self._volume, beam, tools, self._threads)
+                insert_tools(view, self._fine.volume, beam, tools, self._threads)
         return result
 
-    def _project(
-        self, beam: ConeBeam, view: np.ndarray, should_stop: Callable[[], bool], samplings: np.ndarray
-    ) -> None:
-        rays = rays_of(self._volume, beam)
-        if (rays.source > -1).all() and (rays.source < self._volume.size).all():
+    def _refuse_source_inside(self, beam: ConeBeam) -> None:
+        source = rays_of(self._fine.volume, beam).source
+        if (source > -1).all() and (source < self._fine.volume.size).all():
             raise InputError("The X-ray source lies inside the CT; move it out of the patient's box.")
 
+    def _project(self, beam: ConeBeam, view: np.ndarray, should_stop: Callable[[], bool], voxels: _Voxels) -> None:
         def run(function, parts):
             def unless_stopped(part):
                 if should_stop():
@@ -102,15 +118,16 @@ class CpuProjector:
 
             run_parts(unless_stopped, parts, self._threads)
 
-        for face in faces_of(rays, self._volume.size, samplings):
-            self._add_face(rays, face, view, run)
+        rays = rays_of(voxels.volume, beam)
+        for face in faces_of(rays, voxels.volume.size, voxels.per_voxel):
+            self._add_face(rays, face, voxels, view, run)
 
-    def _add_face(self, rays: Rays, face: Face, view: np.ndarray, run: Callable) -> None:
+    def _add_face(self, rays: Rays, face: Face, voxels: _Voxels, view: np.ndarray, run: Callable) -> None:
         """Puts the pixels of one face into the view (m, rows, columns), which holds zeros."""
-        slabs, kernels = self._slabs[face.axis], self._kernels
+        slabs, kernels = voxels.layout.across(face.axis, self._kernels, self._threads), self._kernels
         order = [ROW_AXIS[face.axis], COLUMN_AXIS[face.axis], face.axis]
         source = tuple(rays.source[order])
-        lengths, factor = self._volume.ijk_to_ras[:3, order], self._volume.scale / _MM_PER_CM
+        lengths, factor = voxels.volume.ijk_to_ras[:3, order], voxels.volume.scale / _MM_PER_CM
         pixels = (rays.towards[order], rays.step_c[order], rays.step_r[order], rays.bias[order], lengths)
 
         def look_up(first, end):
@@ -124,15 +141,14 @@ class CpuProjector:
 
         rows = row_parts(0, view.shape[1], _ROWS_PER_PART)
         if face.slabs[0] < face.slabs[1]:
-            image = self._intermediate(face, slabs, source, run)
+            image = self._intermediate(face, groups_of(face, source[2], voxels.sampling.similar), slabs, source, run)
             run(look_up, rows)
         if face.cut[0] < face.cut[1]:
             run(add_cut_slabs, [(m, *part) for part in rows for m in range(len(view))])
 
-    def _intermediate(self, face: Face, slabs: Slabs, source: tuple, run: Callable) -> np.ndarray:
+    def _intermediate(self, face: Face, groups: np.ndarray, slabs: Slabs, source: tuple, run: Callable) -> np.ndarray:
         """(m, lines, samples) float32: integrals along the axis of the face, in units of density x voxels."""
         kernels, channels = self._kernels, range(len(self.materials))
-        groups = groups_of(face, source[2])
         summed = np.empty((len(channels), len(groups) - 1, *face.size), dtype=np.float32)
 
         def add(m, first, end):

@@ -50,7 +50,10 @@ class Projector(Protocol):
         tools: Sequence[Tool] = (),
         should_stop: Callable[[], bool] = lambda: False,
     ) -> np.ndarray:
-        """As project, but as coarse as moving pictures may be: errors of up to some 1e-3, a fraction of the time."""
+        """As project, of the means over 2x2x2 voxels: for moving pictures, in a fraction of the time.
+
+        On a chest CT of 1.5 mm the summed area density errs by 0.6 to 0.8 % RMS, bone alone by 5 %: its fine detail.
+        """
         ...
 
 

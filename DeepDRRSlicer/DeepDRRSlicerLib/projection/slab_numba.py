@@ -10,10 +10,11 @@ import math
 import numpy as np
 from numba import njit
 
-from DeepDRRSlicerLib.projection.vectors import add_blend, transpose_8x8
+from DeepDRRSlicerLib.projection.vectors import add_blends, blend_transposed, transpose
 
 NAME = "cpu"
 LINES = 32  # of the intermediate image that are summed together; their columns fill whole vector registers
+_SLABS = 2  # that are summed together
 _compiled = njit(nogil=True, cache=True, fastmath=True, error_model="numpy")
 
 
@@ -53,13 +54,6 @@ def _occupied(extent, at, stride, rows):
 
 
 @_compiled
-def _blend_rows(density, at_a, at_b, weight_a, weight_b, out):
-    a, b = density[at_a : at_a + out.shape[0]], density[at_b : at_b + out.shape[0]]
-    for x in range(out.shape[0]):
-        out[x] = weight_a * np.float32(a[x]) + weight_b * np.float32(b[x])
-
-
-@_compiled
 def _tents(start, step, n, index, weight_a, weight_b):
     """For each sample the first of the two of n voxels about it, and both their weights.
 
@@ -76,58 +70,87 @@ def _tents(start, step, n, index, weight_a, weight_b):
 
 
 @_compiled
+def turn(rows, first, end, turned):
+    """Copies planes k of uint16 rows (k, j, i) to turned (i, k, j); there are 8 voxels or more along i and j."""
+    _, n_j, n_i = rows.shape
+    plane = turned.shape[1] * n_j
+    for k in range(first, end):
+        for block in range(0, n_i, 8):
+            i = min(block, n_i - 8)
+            transpose(rows, k * n_j * n_i + i, n_i, turned, i * plane + k * n_j, plane, n_j)
+
+
+@_compiled
 def add_slabs(density, n_u, n_v, stride_w, stride_v, extent, e_w, e_v, groups, source, origin, step, lines, out):
     """Sums groups of slabs on up to LINES lines of the intermediate images, out (groups, lines, samples) float32.
 
-    density: flat uint16, rows of n_u voxels, n_v of them in a slab, strides from slab to slab and from row to row.
-    extent: flat int16, for each row the first voxel that is not 0 and the end; strides e_w, e_v.
+    density: flat uint16, rows of n_u voxels (8 or more), n_v of them in a slab (2 or more), strides from slab to slab
+    and from row to row. extent: flat int16, for each row the first voxel that is not 0 and the end; strides e_w, e_v.
     groups: slab indices (groups + 1,) that part them. source: (u, v, w). origin, step: (p, q) of the grid.
-    lines: (first, end) of those to be summed.
+    lines: (first, end) of those to be summed. Lines and samples are multiples of 8.
 
     In each slab, rows of voxels are blended into the lines first, where neighbours in memory are treated alike. The
     block is then transposed, so that when columns are blended into samples, neighbours are treated alike again.
     """
     first_line, count, samples = lines[0], lines[1] - lines[0], out.shape[2]
-    room = (n_u + 15) // 8 * 8
-    blended, columns = np.zeros(LINES * room, np.float32), np.zeros(LINES * room, np.float32)
-    total = np.empty(LINES * samples, np.float32)
-    index = np.empty(samples, np.int32)
-    weight_a, weight_b = np.empty(samples, np.float32), np.empty(samples, np.float32)
+    room = (n_u + 7) * LINES
+    columns, total = np.zeros(_SLABS * room, np.float32), np.empty(LINES * samples, np.float32)
+    places, row = np.empty(LINES, np.int64), np.empty(LINES, np.int32)
+    row_a, row_b = np.empty(LINES, np.float32), np.empty(LINES, np.float32)
+    index = np.zeros((_SLABS, samples), np.int32)
+    weight_a, weight_b = np.empty((_SLABS, samples), np.float32), np.empty((_SLABS, samples), np.float32)
+    lows, highs = np.empty(_SLABS, np.int64), np.empty(_SLABS, np.int64)
     for group in range(out.shape[0]):
         total[:] = 0
-        for slab in range(groups[group], groups[group + 1]):
-            height = slab - source[2]
-            start_u, step_u = source[0] + origin[0] * height, step[0] * height
-            start_v, step_v = source[1] + (origin[1] + step[1] * first_line) * height, step[1] * height
-            # Rows and voxels that these lines and samples reach.
-            first_row = int(max(0.0, np.floor(start_v)))
-            end_row = int(min(float(n_v), np.floor(start_v + step_v * (count - 1)) + 2))
-            if first_row >= end_row:
+        for first_slab in range(groups[group], groups[group + 1], _SLABS):
+            first, end = samples, 0
+            for n in range(_SLABS):
+                slab = first_slab + n
+                height = slab - source[2]
+                start_u, step_u = source[0] + origin[0] * height, step[0] * height
+                start_v, step_v = source[1] + (origin[1] + step[1] * first_line) * height, step[1] * height
+                lows[n], highs[n] = 0, 0
+                if slab >= groups[group + 1]:
+                    continue
+                # Rows and voxels that these lines and samples reach.
+                first_row = int(max(0.0, np.floor(start_v)))
+                end_row = int(min(float(n_v), np.floor(start_v + step_v * (count - 1)) + 2))
+                if first_row >= end_row:
+                    continue
+                low, high = _occupied(extent, slab * e_w, e_v, (first_row, end_row))
+                low = max(low, int(max(0.0, np.floor(start_u))))
+                high = min(high, int(min(float(n_u), np.floor(start_u + step_u * (samples - 1)) + 2)))
+                if low >= high:
+                    continue
+                low = min(low, n_u - 8)  # at least one block of voxels
+                high = max(high, low + 8)
+                lows[n], highs[n] = low, high
+                c, d = _steps_within(start_u, step_u, low - 1.0, float(high), samples)
+                first, end = min(first, c), max(end, d)
+                _tents(start_v, step_v, n_v, row[:count], row_a, row_b)
+                for line in range(count):
+                    places[line] = slab * stride_w + row[line] * stride_v + low
+                for line in range(0, count, 8):
+                    blend_transposed(
+                        density, places, stride_v, row_a, row_b, line, (high - low + 7) // 8, n_u - 8 - low, columns,
+                        n * room + line, LINES,
+                    )  # fmt: skip
+            if first >= end:
                 continue
-            low, high = _occupied(extent, slab * e_w, e_v, (first_row, end_row))
-            low = max(low, int(max(0.0, np.floor(start_u))))
-            high = min(high, int(min(float(n_u), np.floor(start_u + step_u * (samples - 1)) + 2)))
-            if low >= high:
-                continue
-            low = min(low, n_u - 2)  # at least two voxels, between which the samples are interpolated
-            high = max(high, low + 2)
-            width = high - low
-            for line in range(count):
-                j, a, b = _neighbours(start_v + step_v * line, n_v)
-                at = slab * stride_w + j * stride_v + low
-                _blend_rows(density, at, at + stride_v, a, b, blended[line * room : line * room + width])
-            for line in range(0, LINES, 8):
-                for x in range(0, width, 8):
-                    transpose_8x8(blended, line * room + x, room, columns, x * LINES + line, LINES)
-            first, end = _steps_within(start_u, step_u, low - 1.0, float(high), samples)
-            _tents(start_u - low + step_u * first, step_u, width, index[: end - first], weight_a, weight_b)
-            for c in range(end - first):
-                at = np.int64(index[c]) * LINES
-                target = np.int64(first + c) * LINES
-                add_blend(columns, at, at + LINES, weight_a[c], weight_b[c], total, target, LINES)
-        for line in range(count):
-            for c in range(samples):
-                out[group, first_line + line, c] = total[c * LINES + line]
+            for n in range(_SLABS):
+                width = highs[n] - lows[n]
+                if width == 0:
+                    weight_a[n, first:end], weight_b[n, first:end] = 0, 0
+                    continue
+                height = first_slab + n - source[2]
+                start_u, step_u = source[0] + origin[0] * height, step[0] * height
+                _tents(
+                    start_u - lows[n] + step_u * first, step_u, width, index[n, first:end], weight_a[n, first:end],
+                    weight_b[n, first:end],
+                )  # fmt: skip
+            add_blends(columns, room, index, weight_a, weight_b, samples, first, end, total, _SLABS, LINES)
+        for line in range(0, count, 8):
+            transpose(total, line, LINES, out, (group * out.shape[1] + first_line + line) * samples, samples, samples)
 
 
 @_compiled

@@ -26,6 +26,11 @@ def _slab(density, at, n_u, n_v, stride_v):
     return np.lib.stride_tricks.as_strided(density[at:], (n_v, n_u), (stride_v * item, item), writeable=False)
 
 
+def turn(rows, first, end, turned):
+    for k in range(first, end):
+        turned[:, k] = rows[k].T
+
+
 def add_slabs(density, n_u, n_v, stride_w, stride_v, extent, e_w, e_v, groups, source, origin, step, lines, out):
     lines, samples = np.arange(*lines), np.arange(out.shape[2])
     out = out[:, lines[0] : lines[-1] + 1]

@@ -18,6 +18,8 @@ from DeepDRRSlicerLib.projection.mesh_crossings import ends
 from DeepDRRSlicerLib.projection.parallel import available_cores, row_parts, run_parts
 from DeepDRRSlicerLib.projection.tools import projected
 
+_NEAREST = 1e-3  # of the source-image distance: a surface that comes closer to the source is cut there, by `projected`
+
 
 def surface_thickness(surface: SegmentSurface, beam: ConeBeam, threads: int | None = None) -> np.ndarray:
     """(rows, columns) float32 mm of each ray, from source to pixel, within the surface.
@@ -28,10 +30,18 @@ def surface_thickness(surface: SegmentSurface, beam: ConeBeam, threads: int | No
     thickness = np.zeros(beam.size, dtype=np.float32)
     if not len(surface.faces):
         return thickness
-    points, faces, _ = projected([surface], beam)
-    size = beam.size[::-1]
-    first = np.clip(np.floor(points[:, :2].min(axis=0)), 0, size).astype(int).tolist()
-    end = np.clip(np.ceil(points[:, :2].max(axis=0)) + 1, 0, size).astype(int).tolist()
+    axes = np.stack([beam.e_c, beam.e_r, beam.normal])
+    vertices, faces = np.ascontiguousarray(surface.vertices), surface.faces
+    points = np.empty_like(vertices)
+    if (
+        _place(vertices, beam.source, axes, axes @ (beam.source - beam.pixel00), beam.pitch, beam.sid, points)
+        < _NEAREST
+    ):
+        points, faces, _ = projected([surface], beam)
+    size = np.array(beam.size[::-1])
+    low, high = (np.array([limit(points[:, axis]) for axis in (0, 1)]) for limit in (np.min, np.max))
+    first = np.clip(np.floor(low), 0, size).astype(int).tolist()
+    end = np.clip(np.ceil(high) + 1, 0, size).astype(int).tolist()
     leaving = -np.sign(np.linalg.det([beam.e_c, beam.e_r, beam.normal]))
     foot = np.array([(beam.source - beam.pixel00) @ axis for axis in (beam.e_c, beam.e_r)])
 
@@ -42,6 +52,25 @@ def surface_thickness(surface: SegmentSurface, beam: ConeBeam, threads: int | No
     rows = -(-(end[1] - first[1]) // (available_cores() if threads is None else max(1, threads)))
     run_parts(fill, row_parts(first[1], end[1], max(1, rows)), threads)
     return thickness
+
+
+@kernel
+def _place(vertices, source, axes, offset, pitch, sid, points):
+    """Fills points (n, 3), as `_fill` takes them, from vertices (n, 3) RAS mm.
+
+    Returns the least depth of them, 1 being that of the detector.
+    axes: (3, 3) e_c, e_r and normal. offset: (3,) mm along them from pixel (0, 0) to the source.
+    """
+    least = np.inf
+    for n in range(vertices.shape[0]):
+        x, y, z = vertices[n, 0] - source[0], vertices[n, 1] - source[1], vertices[n, 2] - source[2]
+        depth = axes[2, 0] * x + axes[2, 1] * y + axes[2, 2] * z
+        least = min(least, depth / sid)
+        scale = sid / depth
+        points[n, 0] = (offset[0] + (axes[0, 0] * x + axes[0, 1] * y + axes[0, 2] * z) * scale) / pitch[0]
+        points[n, 1] = (offset[1] + (axes[1, 0] * x + axes[1, 1] * y + axes[1, 2] * z) * scale) / pitch[1]
+        points[n, 2] = scale
+    return least
 
 
 @kernel
