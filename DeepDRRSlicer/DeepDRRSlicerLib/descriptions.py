@@ -31,8 +31,7 @@ def read_description(kind: str, name: str | Path, parse: Callable):
     Raises InputError where there is no such file, it is not JSON, or parse raises ValueError, whose clause names the
     fault and its place.
     """
-    shipped = _folder(kind) / f"{name}.json"
-    path = shipped if shipped.is_file() else Path(name)
+    path = description_file(kind, name)
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -46,6 +45,12 @@ def read_description(kind: str, name: str | Path, parse: Callable):
         return parse(data, path)
     except ValueError as error:
         raise InputError(f"The {kind} file {name} cannot be used: {str(error).rstrip('.')}.") from error
+
+
+def description_file(kind: str, name: str | Path):
+    """The file of a shipped description by name, or of any by path; it need not be there."""
+    shipped = _folder(kind) / f"{name}.json"
+    return shipped if shipped.is_file() else Path(name)
 
 
 def _folder(kind: str):

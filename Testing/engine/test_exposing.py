@@ -129,6 +129,14 @@ def test_a_patient_too_thick_is_said_so(simulator):
         acquired(Automatic("x")).check_device()
 
 
+def test_a_saturated_picture_is_said_so(simulator):
+    radiograph = simulator.simulate(POSE.beam(), acquired(Technique(mas=100), PANEL, seed=0))
+    saturated = radiograph.metadata["readout"]["saturated_pixels"]
+    assert saturated == (radiograph.counts == PANEL.saturation).sum() and saturated > 0.25 * radiograph.signal.size
+    assert "saturated" in radiograph.remarks and "saturated" not in radiograph.warning
+    assert "saturated" not in simulator.simulate(POSE.beam(), acquired(Technique(mas=0.1), PANEL, seed=0)).remarks
+
+
 def test_pincushion_moves_the_picture_outwards():
     beam = POSE.beam()
     areas = np.zeros((1, *SIZE), np.float32)
@@ -146,6 +154,31 @@ def test_pincushion_moves_the_picture_outwards():
     assert column(plain) == pytest.approx(101.5, abs=0.1)
     radius = 101.5 - 69.5
     assert column(shown) - 69.5 == pytest.approx(radius * (1 + 0.1 * (radius / 60) ** 2), abs=0.25)
+
+
+def test_the_patients_dose_does_not_depend_on_how_the_detector_draws_its_field():
+    def product(detector, collimation=None, **changes):
+        metadata = expose(shadow(), acquired(detector=detector, collimation=collimation, **changes)).metadata
+        return metadata["dose"]["kerma_area_product_gycm2"]
+
+    cushion = dataclasses.replace(IDEAL, distortion=0.1)
+    assert product(cushion, FIELD, distortion=True) == product(cushion, FIELD)
+    # The beam is as large as the round entrance: a disc of 120 mm radius, the height of the picture.
+    radius, kerma = 120.0, tube_spectrum(80, {"Al": 3}).air_kerma
+    falling = np.pi * 1000**2 * np.log(1 + (radius / 1000) ** 2)  # inverse square over the disc, mm2
+    found = product(dataclasses.replace(IDEAL, field_shape="circular"))
+    assert found == pytest.approx(kerma * falling * 1e-8, rel=3e-3)
+    assert product(dataclasses.replace(IDEAL, field_shape="circular"), Collimation(50, 50, 50, 50)) == pytest.approx(
+        product(IDEAL, Collimation(50, 50, 50, 50))
+    )
+
+
+def test_counts_and_signal_are_converted_by_what_the_metadata_say():
+    taken = expose(shadow(10.0), acquired(Technique(mas=0.5), PANEL, seed=0))
+    readout = taken.metadata["readout"]
+    counts = taken.frame.counts.astype(float)
+    assert 2000 < counts.mean() < 0.9 * PANEL.saturation
+    np.testing.assert_allclose((counts - readout["dark_offset"]) / readout["counts_per_kev"], taken.frame.signal, 1e-5)
 
 
 def test_the_next_frame_of_a_view_is_not_traced_again(simulator, monkeypatch):

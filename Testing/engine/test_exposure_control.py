@@ -98,6 +98,7 @@ def test_limits_are_told():
     assert nobody.detector_kerma > 30 and "hardly a patient" in nobody.limit
     metal = automatic_technique(slab(1e4), ["lead"], beam(), MODES["fluoro"], DEVICE)
     assert metal.technique.kvp == 120 and metal.detector_kerma == 0 and metal.saturated
+    assert "gets less than 0.01 instead of 30 nGy" in metal.limit
     for found in (thick, nobody, metal):
         assert found.limit.endswith(".") and "\n" not in found.limit
 

@@ -16,7 +16,7 @@ from DeepDRRSlicerLib.geometry.files import beam_from_dict, beam_to_dict
 from DeepDRRSlicerLib.physics.detector import load_detector
 from DeepDRRSlicerLib.physics.materials import density
 from DeepDRRSlicerLib.projection.projector import Stopped
-from DeepDRRSlicerLib.simulation.acquisition import Acquisition
+from DeepDRRSlicerLib.simulation.acquisition import Acquisition, Automatic
 from DeepDRRSlicerLib.simulation.display import Window, display_image
 from DeepDRRSlicerLib.simulation.simulator import THRESHOLD, Decomposition, Simulator
 from DeepDRRSlicerLib.simulation.technique import Technique, check_limits, parse_filtration
@@ -175,6 +175,13 @@ def test_settings_hash_is_the_same_for_the_same_settings_however_written():
         ),
     ]
     assert len({base, *others}) == 6
+    usual = load_device("mobile_carm")
+    weaker = dataclasses.replace(usual, exposure_modes=usual.exposure_modes[:1])
+    automatic = [
+        simulator.settings_hash(beam, Acquisition(device, load_detector("ideal"), Automatic("fluoro")))
+        for device in (usual, dataclasses.replace(usual, joints=()), weaker)
+    ]
+    assert automatic[0] == automatic[1] != automatic[2]  # joints do not decide the picture, exposure modes do
     assert simulator.simulate(beam, taken()).settings_hash == of(Technique())
 
 

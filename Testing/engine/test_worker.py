@@ -123,6 +123,24 @@ def test_closing_stops_the_job_that_runs():
     assert worker.collect() is None
 
 
+def test_closing_does_not_wait_long_for_a_job_that_does_not_listen():
+    begun, go_on = threading.Event(), threading.Event()
+
+    def compiling(job, should_stop):
+        begun.set()
+        go_on.wait(10)
+
+    worker = LatestWorker(compiling, "compiling")
+    worker.submit(1)
+    assert begun.wait(10)
+    start = time.monotonic()
+    worker.close(patience=0.05)
+    assert time.monotonic() - start < 5
+    go_on.set()
+    wait_for(lambda: not any(thread.name == "compiling" for thread in threading.enumerate()))
+    assert worker.collect() is None
+
+
 def test_a_failed_job_is_reported_and_the_next_one_runs():
     worker, _, go_on = slow_worker()
     go_on.set()

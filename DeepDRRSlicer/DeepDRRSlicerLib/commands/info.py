@@ -13,7 +13,7 @@ _PACKAGES = ("numpy", "SimpleITK", "numba", "torch", "cuda-core", "pycuda", "ray
 
 def add_parser(commands) -> None:
     """Registers the command."""
-    command = commands.add_parser("info", help="show versions, backends, devices, detectors and materials")
+    command = commands.add_parser("info", help="show versions, backends, devices, detectors, grids and materials")
     command.set_defaults(run=run)
 
 
@@ -22,6 +22,7 @@ def run(options: argparse.Namespace) -> None:
     from DeepDRRSlicerLib.geometry.device import device_names
     from DeepDRRSlicerLib.geometry.presets import PRESETS
     from DeepDRRSlicerLib.physics.detector import detector_names
+    from DeepDRRSlicerLib.physics.grid import grid_names
     from DeepDRRSlicerLib.physics.materials import material_names
 
     facts = {
@@ -31,6 +32,7 @@ def run(options: argparse.Namespace) -> None:
         "Projection": _cpu(),
         "Devices": ", ".join(device_names()),
         "Detectors": ", ".join(detector_names()),
+        "Grids": ", ".join(grid_names()),
         "Materials": ", ".join(material_names()),
         "Views": ", ".join(f"{name} ({primary:g}/{secondary:g})" for name, (primary, secondary) in PRESETS.items()),
     }
@@ -49,5 +51,5 @@ def _cpu() -> str:
     try:
         import numba
     except ImportError:
-        return "none: install numba for the CPU projector"
+        return "cpu, slow without numba: install it for pictures at full speed"
     return f"cpu, {numba.config.NUMBA_NUM_THREADS} threads"

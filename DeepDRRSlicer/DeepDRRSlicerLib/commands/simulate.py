@@ -18,8 +18,8 @@ def add_parser(commands) -> None:
         "simulate",
         help="simulate one radiograph of a CT",
         description="Simulates one radiograph of a CT. Writes signal.nrrd and open_field.nrrd (keV per pixel), "
-        "area_density.nrrd (g/cm2 per material), display.png and view.json; with --segmentation or --landmarks also "
-        "masks.seg.nrrd, thickness.nrrd (mm) and landmarks.json.",
+        "counts.nrrd (of detectors with a bit depth), area_density.nrrd (g/cm2 per material), display.png and "
+        "view.json; with --segmentation or --landmarks also masks.seg.nrrd, thickness.nrrd (mm) and landmarks.json.",
     )
     add = command.add_argument
     add("ct", metavar="CT", help="NIfTI, NRRD or MetaImage file, or a folder of DICOM slices")
@@ -87,6 +87,8 @@ def run(options: argparse.Namespace) -> None:
         raise InputError(f"The number of threads must be 1 or more, not {options.threads}.")
     device = load_device(options.device or _DEFAULT_DEVICE)
     detector = load_detector(options.detector or device.detector)
+    if options.pincushion and detector.distortion == 0:
+        raise InputError(f"{detector.name} does not distort; leave out --pincushion.")
     acquisition = _acquisition(options, device, detector)
     segments = read_segmentation(options.segmentation) if options.segmentation else []
     landmarks = read_landmarks(options.landmarks) if options.landmarks else []

@@ -115,22 +115,28 @@ def digitised(energy: np.ndarray, detector: Detector, pitch, generator: np.rando
         energy = energy + white_noise(detector.electronic_noise, energy.shape, generator)
     if detector.field_shape == "circular":
         energy = energy * (field_gain(detector, energy.shape, pitch) > 0)
-    counts_per_kev = detector.gain * detector.pixel_pitch**2 / (pitch[0] * pitch[1])
+    per_kev = counts_per_kev(detector, pitch)
     full = detector.full_scale
     if detector.bit_depth is None:
         if full is None:
             return Frame(energy, None, (0, 0))
-        highest = np.float32((full - detector.dark_offset) / counts_per_kev)
+        highest = np.float32((full - detector.dark_offset) / per_kev)
         over = int(np.count_nonzero(energy > highest))
         return Frame(np.minimum(energy, highest), None, (0, over))
     # float32 holds every whole number up to 24 bits.
     kind = np.float32 if detector.bit_depth <= 24 else np.float64
     with np.errstate(over="ignore"):  # whatever is infinite is more than full
-        counts = np.rint(energy.astype(kind) * kind(counts_per_kev) + kind(detector.dark_offset))
+        counts = np.rint(energy.astype(kind) * kind(per_kev) + kind(detector.dark_offset))
     clipped = int(np.count_nonzero(counts < 0)), int(np.count_nonzero(counts > full))
     np.clip(counts, 0, full, out=counts)
-    signal = (counts - kind(detector.dark_offset)) / kind(counts_per_kev)
+    signal = (counts - kind(detector.dark_offset)) / kind(per_kev)
     return Frame(signal.astype(np.float32), counts.astype(np.min_scalar_type(2**detector.bit_depth - 1)), clipped)
+
+
+def counts_per_kev(detector: Detector, pitch) -> float:
+    """Counts that 1 keV taken in adds to a pixel as read out; pitch as for `taken_in`."""
+    across, down = _pitch(pitch)
+    return detector.gain * detector.pixel_pitch**2 / (across * down)
 
 
 def field_gain(detector: Detector, shape: tuple[int, int], pitch) -> np.ndarray | None:

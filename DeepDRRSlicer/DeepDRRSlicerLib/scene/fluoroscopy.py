@@ -20,6 +20,7 @@ from DeepDRRSlicerLib.simulation.views import ViewSimulator
 from DeepDRRSlicerLib.simulation.worker import LatestWorker
 
 _MARK_WIDTH = 40  # letters
+_PATIENCE = 3.0  # s that the window may be blocked by a picture that cannot be stopped while its code is compiled
 UPDATING = "updating"
 OUTDATED = "settings changed: press Apply"
 
@@ -100,8 +101,10 @@ class Fluoroscopy:
         setMark(text)
 
     def forget(self):
-        """Let go of a pending view; there is no picture any more that could be out of date."""
+        """Let go of patient and pending view; there is no picture any more that could be out of date."""
         self._live.cancel()
+        self._patientCopy = PatientCopy()
+        self._views.forget()
         setMark(None)
 
     def collectUpdate(self, parameters):
@@ -157,8 +160,9 @@ class Fluoroscopy:
 
     def close(self):
         """End the threads."""
-        self._live.close()
-        self._export.close()
+        self._export.cancel()  # one may wait for the other's picture
+        self._live.close(_PATIENCE)
+        self._export.close(_PATIENCE)
 
     def _submit(self, makeRequest, preview, counted=False):
         setMark(UPDATING)

@@ -26,17 +26,22 @@ class PatientCopy:
 
     def of(self, node):
         """(Volume, key) of the volume node; equal keys mean the same voxels in the same place."""
-        if node is None:
-            raise InputError("No CT is chosen; load a CT and choose it under Patient.")
-        if node.GetAttribute(QUANTITY):
-            raise InputError(f"{node.GetName()} is an X-ray image made by this module; choose a CT instead.")
-        volume = volumeFromNode(node)
+        volume = ctVolume(node)
         place = (volume.ijk_to_ras.tobytes(), worldMatrix(node).tobytes())
         patient = (node.GetID(), node.GetImageData().GetMTime(), place)
         if patient != self._patient:
             self._ct = as_ct(volume, node.GetName())  # which copies: the node's memory may change at any time
             self._patient = patient
         return self._ct, self._patient
+
+
+def ctVolume(node):
+    """The volume node as volumeFromNode gives it; InputError also for none and for an own X-ray image."""
+    if node is None:
+        raise InputError("No CT is chosen; load a CT and choose it under Patient.")
+    if node.GetAttribute(QUANTITY):
+        raise InputError(f"{node.GetName()} is an X-ray image made by this module; choose a CT instead.")
+    return volumeFromNode(node)
 
 
 def viewRequest(parameters, patientCopy, frame=0):

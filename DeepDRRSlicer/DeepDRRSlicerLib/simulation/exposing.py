@@ -13,7 +13,7 @@ from DeepDRRSlicerLib.physics.exposure import open_field
 from DeepDRRSlicerLib.physics.field import distorted
 from DeepDRRSlicerLib.physics.heel import HEEL_MATERIAL, heel_kerma, heel_layer
 from DeepDRRSlicerLib.physics.primary import detected, open_detected
-from DeepDRRSlicerLib.physics.readout import Frame, field_gain, frame_generator, read_out
+from DeepDRRSlicerLib.physics.readout import Frame, counts_per_kev, field_gain, frame_generator, read_out
 from DeepDRRSlicerLib.physics.spectrum import Spectrum, tube_spectrum
 from DeepDRRSlicerLib.simulation.acquisition import Acquisition
 from DeepDRRSlicerLib.simulation.exposure_control import automatic_technique
@@ -69,15 +69,17 @@ def expose(shadow: Shadow, acquisition: Acquisition) -> Exposed:
     per_load = detected(*_with_heel(shadow, heel, window), spectrum, detector)
     mean[window], variance[window] = (moment * falling for moment in per_load)
     flat = (_flat(spectrum, detector, heel) * load).astype(np.float32)
+    gain = field_gain(detector, beam.size, beam.pitch)
+    kerma_share = share if heel is None else share * heel_kerma(spectrum, heel)
+    if detector.field_shape == "circular":
+        kerma_share = kerma_share * (gain > 0)  # the tube's iris keeps the beam on the round entrance
     if acquisition.distortion:
         mean, variance, flat, share = distorted(np.stack([mean, variance, flat, share]), detector.distortion)
-    gain = field_gain(detector, beam.size, beam.pitch)
     blur = penumbra_width(device.focal_spot, beam.sid, shadow.object_distance)
     generator = None if acquisition.seed is None else frame_generator(acquisition.seed, acquisition.frame)
     frame = read_out(mean, variance, detector, beam.pitch, generator, blur)
 
     kerma_at_1m = spectrum.air_kerma * technique.mas
-    kerma_share = share if heel is None else share * heel_kerma(spectrum, heel)
     metadata = acquisition.to_dict() | {
         "technique": technique.to_dict(),
         "exposure": control,
@@ -89,7 +91,7 @@ def expose(shadow: Shadow, acquisition: Acquisition) -> Exposed:
         },
         "readout": {
             "dark_offset": detector.dark_offset,
-            "counts_per_kev": detector.gain,
+            "counts_per_kev": counts_per_kev(detector, beam.pitch),
             "zero_pixels": frame.clipped[0],
             "saturated_pixels": frame.clipped[1],
         },

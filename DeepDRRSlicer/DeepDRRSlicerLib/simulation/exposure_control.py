@@ -31,6 +31,7 @@ RATE_LIMIT_DISTANCE = 300.0  # mm in front of the detector, where 21 CFR 1020.32
 _MOST_RAYS = 1024
 _NGY_PER_UGY = 1000.0
 _REACHED = 1e-6  # relative
+_HARDLY_ANY = 0.01  # nGy, below which a number says no more
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,8 @@ def _lowest_sufficient(low: int, high: int, suffices: Callable[[int], bool]) -> 
 
 def _limit(mode: ExposureMode, technique: Technique, reached: float, rate_limited: bool) -> str:
     settings = f"{technique.kvp:g} kV and {technique.mas:.3g} mAs"
-    doses = f"the detector gets {reached:.4g} instead of {mode.detector_kerma:.4g} nGy"
+    got = f"{reached:.4g}" if reached >= _HARDLY_ANY else f"less than {_HARDLY_ANY:g}"
+    doses = f"the detector gets {got} instead of {mode.detector_kerma:.4g} nGy"
     if reached > mode.detector_kerma * (1 + _REACHED):
         return f"There is hardly a patient: at {settings}, the least that the mode {mode.name} allows, {doses}."
     if reached >= mode.detector_kerma * (1 - _REACHED):

@@ -14,6 +14,7 @@ from DeepDRRSlicerLib.geometry.camera import ConeBeam
 # Transmission below which the logarithm is cut off: no panel tells 1e-6 from nothing.
 LOWEST_TRANSMISSION = 1e-6
 _HALF = 0.5
+_MUCH_SATURATED = 0.25  # part of the picture; air beside the patient often is
 _WORTH_SAYING = 0.01  # part of the picture in which tissue is missing
 
 
@@ -73,8 +74,10 @@ class Radiograph:
 
     @property
     def remarks(self) -> str:
-        """The warning, and which limit of the tube keeps the dose at the detector from its target."""
-        return " ".join(filter(None, (self.warning, self.metadata["exposure"]["limit"])))
+        """The warning, which limit of the tube keeps the dose at the detector from its target, and saturation."""
+        full = self.metadata["readout"]["saturated_pixels"] / self.signal.size
+        saturated = f"{full:.0%} of the picture is saturated: use less dose." if full >= _MUCH_SATURATED else ""
+        return " ".join(filter(None, (self.warning, self.metadata["exposure"]["limit"], saturated)))
 
     def with_metadata(self, **entries) -> Radiograph:
         """The same image with more said about it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
 from DeepDRRSlicerLib.anatomy.volume import Volume
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.geometry.carm import positioner_angles
+from DeepDRRSlicerLib.geometry.device import Device
 from DeepDRRSlicerLib.geometry.files import beam_to_dict
 from DeepDRRSlicerLib.projection.projector import make_projector
 from DeepDRRSlicerLib.simulation.acquisition import Acquisition
@@ -68,7 +69,7 @@ class Simulator:
             {
                 "view": self._view_hash(beam, tools),
                 "acquisition": acquisition.to_dict(),
-                "device": acquisition.device.name,
+                "device": _machine(acquisition.device),
             }
         )
 
@@ -156,6 +157,11 @@ class Simulator:
 
 def _digest(settings: dict) -> str:
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _machine(device: Device) -> dict:
+    """What of a device may decide the picture; neither its joints nor its looks do."""
+    return asdict(replace(device, joints=(), parts=(), folder=None))
 
 
 def _tool_hash(tool: Tool) -> str:

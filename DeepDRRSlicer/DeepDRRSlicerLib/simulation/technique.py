@@ -130,4 +130,6 @@ def parse_filtration(text: str) -> dict[str, float]:
         if material in layers:
             raise InputError(f"The filter {material} is named twice in {text!r}; add up its layers.")
         layers[material] = thickness
+    if not layers:
+        raise InputError("No filter is named; write material:mm, for instance Al:3 or Al:3,Cu:0.1.")
     return layers

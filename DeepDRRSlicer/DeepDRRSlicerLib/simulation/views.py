@@ -55,22 +55,25 @@ class ViewSimulator:
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._patient: Hashable = None
-        self._simulator: Simulator | None = None
+        self._ready: tuple[Hashable, Simulator] | None = None
+        self._forgotten = False
 
     def forget(self) -> None:
-        """Lets go of the patient: the next request prepares it anew."""
-        with self._lock:
-            self._simulator = None
+        """Lets go of the patient: the next request prepares it anew. Does not wait for one under way."""
+        self._forgotten = True
+        if self._lock.acquire(blocking=False):
+            self._ready = None
+            self._lock.release()
 
     def simulate(self, request: ViewRequest, should_stop: Callable[[], bool] = lambda: False) -> Radiograph:
         """The radiograph of a request. Raises InputError for a CT or technique that gives none, Stopped on request."""
         with self._lock:
-            if self._simulator is None or self._patient != request.patient:
-                self._simulator = None  # lets go of the last patient before the next one takes its memory
-                self._simulator = Simulator(request.ct)
-                self._patient = request.patient
-            take = self._simulator.preview if request.preview else self._simulator.simulate
+            forgotten, self._forgotten = self._forgotten, False
+            if forgotten or self._ready is None or self._ready[0] != request.patient:
+                self._ready = None  # lets go of the last patient before the next one takes its memory
+                self._ready = request.patient, Simulator(request.ct)
+            simulator = self._ready[1]
+            take = simulator.preview if request.preview else simulator.simulate
             radiograph = take(request.pose.beam(), request.acquisition, request.tools, should_stop)
         return with_pose(radiograph, request.pose, request.acquisition.device)
 
@@ -85,5 +88,6 @@ def with_pose(radiograph: Radiograph, pose: CArmPose, device: Device) -> Radiogr
         kerma = radiograph.metadata["spectrum"]["air_kerma_at_1m_ugy"]
         frame = frame_dose(kerma, pose.sod, dose["kerma_area_product_gycm2"], dose["beam_on_time_s"])
         dose["reference_air_kerma_ugy"] = frame.air_kerma * _UGY_PER_MGY
-        dose["reference_air_kerma_rate_mgy_per_min"] = frame.air_kerma_rate
+        if frame.time > 0:
+            dose["reference_air_kerma_rate_mgy_per_min"] = frame.air_kerma_rate
     return radiograph.with_metadata(device=device.name, c_arm=pose.to_dict(), dose=dose)

@@ -61,13 +61,17 @@ class LatestWorker:
             outcome, self._outcome = self._outcome, None
             return outcome and replace(outcome, newest=outcome.ticket == self._newest)
 
-    def close(self) -> None:
-        """Stops the running job and ends the thread."""
+    def close(self, patience: float | None = None) -> None:
+        """Stops the running job and ends the thread.
+
+        patience: s to wait for a job that does not listen, as while compiling; its thread then ends by itself, and
+        nothing is heard of it. None waits for as long as it takes.
+        """
         with self._changed:
             self._closed = True
             self._let_go()
             self._changed.notify()
-        self._thread.join()
+        self._thread.join(patience)
 
     def _let_go(self) -> None:
         """Forgets the job that waits, makes the one that runs out of date, and drops an outcome not yet collected."""

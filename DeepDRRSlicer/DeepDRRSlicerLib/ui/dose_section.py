@@ -23,7 +23,7 @@ class DoseSection:
     def parametersChanged(self, parameters):
         """Follow the totals of the parameter node."""
         totals = totalsOf(parameters)
-        minutes, seconds = divmod(totals.beam_on_time, _SECONDS_PER_MINUTE)
+        minutes, seconds = divmod(round(totals.beam_on_time, 1), _SECONDS_PER_MINUTE)
         self._ui.totalKermaLabel.setText(f"{totals.air_kerma:.3g} mGy")
         self._ui.totalAreaProductLabel.setText(f"{totals.kerma_area_product:.3g} Gy·cm²")
         self._ui.framesLabel.setText(str(totals.frames))

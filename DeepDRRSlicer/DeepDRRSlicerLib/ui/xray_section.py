@@ -42,7 +42,9 @@ class XRaySection:
         ui.modeSelector.connect("activated(int)", self.onMode)
         ui.applyButton.connect("clicked(bool)", self.onApply)
         ui.matrixSelector.connect("activated(int)", self.onMatrix)
+        self._device = None  # whose matrices the selector offers
         self._binning = []
+        self._defaultBinning = 0
 
     def setParameters(self, parameters):
         """Show another parameter node, or None, which lets go of a pending picture."""
@@ -56,7 +58,6 @@ class XRaySection:
             # A scene that was opened shows its last picture over again: no new exposure.
             self._counted = parameters.xray is None
             self._fluoroscopy.warmUp()
-            self._fillMatrixSelector()
 
     def outdate(self):
         """Forget what the picture shows: the next change asks for a new one."""
@@ -67,10 +68,18 @@ class XRaySection:
         settings = settingsOf(parameters)
         self._ui.applyButton.setEnabled(parameters.ct is not None)
         manual = parameters.exposureMode == MANUAL
-        self._ui.modeSelector.setCurrentIndex(self._modes.index(parameters.exposureMode))
+        self._ui.modeSelector.setCurrentIndex(_indexOf(parameters.exposureMode, self._modes))
         for slider in (self._ui.kvpSlider, self._ui.masSlider):
             slider.setEnabled(manual)
-        if settings == self._settings or parameters.ct is None:
+        self._showMatrix(parameters)
+        if parameters.ct is None:
+            if self._settings is not None:
+                self._settings = None
+                self._fluoroscopy.outdate(_("no CT"))
+                self._stop()
+                self._say(_("Choose a CT."))
+            return
+        if settings == self._settings:
             return
         self._settings = settings
         try:
@@ -125,6 +134,9 @@ class XRaySection:
         except InputError as error:
             self._fail(error)
             return
+        except Exception as error:
+            self._fail(error)
+            raise
         self._say(_("Compiling, the first time only ...") if self._fluoroscopy.isWarmingUp() else _("Updating ..."))
         self._poll.start()
 
@@ -149,15 +161,23 @@ class XRaySection:
             " ".join(filter(None, (radiograph.remarks, slowBecause()))),
         )
 
-    def _fillMatrixSelector(self):
-        detector = load_detector(load_device(self._parameters.device).detector)
-        self._binning = list(detector.binning_modes)
-        self._ui.matrixSelector.clear()
-        for mode in self._binning:
-            (rows, columns), pitch = detector.pixel_grid(binning=mode)
-            self._ui.matrixSelector.addItem(f"{rows} × {columns}, {pitch:.2f} mm")
-        chosen = self._parameters.binning or detector.binning
-        self._ui.matrixSelector.setCurrentIndex(self._binning.index(chosen))
+    def _showMatrix(self, parameters):
+        """Offer the matrices of the device's detector; none of one that cannot be read, as the picture will say."""
+        if parameters.device != self._device:
+            self._device = parameters.device
+            self._binning = []
+            self._ui.matrixSelector.clear()
+            try:
+                detector = load_detector(load_device(parameters.device).detector)
+            except InputError:
+                return
+            self._binning = list(detector.binning_modes)
+            self._defaultBinning = detector.binning
+            for mode in self._binning:
+                (rows, columns), pitch = detector.pixel_grid(binning=mode)
+                self._ui.matrixSelector.addItem(f"{rows} × {columns}, {pitch:.2f} mm")
+        chosen = parameters.binning or self._defaultBinning
+        self._ui.matrixSelector.setCurrentIndex(_indexOf(chosen, self._binning))
 
     def _fail(self, error):
         """Say why there is no picture: an exception or a sentence."""
@@ -179,3 +199,8 @@ class XRaySection:
         self._ui.statusLabel.setText(status)
         self._ui.warningLabel.setText(warning)
         self._ui.warningLabel.setVisible(bool(warning))
+
+
+def _indexOf(value, choices):
+    """Place of a value for a combo box, where -1 shows nothing: a script may have set what is not among the choices."""
+    return choices.index(value) if value in choices else -1
