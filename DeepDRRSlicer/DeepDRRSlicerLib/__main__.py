@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -41,6 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except MemoryError:
         print("deepdrr-slicer: This needs more memory than there is; use a smaller CT or image.", file=sys.stderr)
+        return 2
+    except BrokenPipeError:  # the reader has had enough, as head does; nothing is left to say, and nowhere to say it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 2
     except KeyboardInterrupt:
         print("deepdrr-slicer: Stopped.", file=sys.stderr)

@@ -112,6 +112,18 @@ def test_automatic_exposure_shutters_grid_and_noise(ct, tmp_path, capsys):
         assert np.array_equal(other, counts) == same
 
 
+def test_the_display_can_be_chosen_and_changes_nothing_else(ct, tmp_path, capsys):
+    view = ("--size", 60, 60, "--pitch", 4, "--isocenter", 0, 0, 0)
+    shown = ("--window", "0.5,4", "--linear", "--invert", "--unsharp", 0.5, "--edges", 1)
+    assert run(capsys, "simulate", ct, "-o", tmp_path / "a", *view)[0] == 0
+    assert run(capsys, "simulate", ct, "-o", tmp_path / "b", *view, *shown)[0] == 0
+    a, b = ({n: (tmp_path / f / n).read_bytes() for n in ("signal.nrrd", "display.png")} for f in "ab")
+    assert a["signal.nrrd"] == b["signal.nrrd"] and a["display.png"] != b["display.png"]
+    display = json.loads((tmp_path / "b" / "view.json").read_text())["display"]
+    assert display["window"] == {"low": 0.5, "high": 4.0} and display["curve"] == "linear" and display["inverted"]
+    assert (display["unsharp_amount"], display["edge_amount"]) == (0.5, 1)
+
+
 def test_a_tool_in_the_beam(ct, tmp_path, capsys):
     import trimesh
 
@@ -178,6 +190,9 @@ def test_labels(ct, tmp_path, capsys):
         (["CT", "--collimation", "-10", "5", "10", "10"], "no field"),
         (["CT", "--grid", "fence"], "fence"),
         (["CT", "--seed", "-1"], "seed"),
+        (["CT", "--window", "wide"], "abdomen and pelvis"),
+        (["CT", "--window", "4,1"], "rise"),
+        (["CT", "--edges", "-1"], "edge_amount"),
         (["CT", "--threads", "0"], "threads"),
         (["CT", "--tool", "rod.stl"], "MESH:MATERIAL"),
         (["CT", "--tool", "none.stl:titanium"], "none.stl"),

@@ -203,6 +203,38 @@ def test_field_window_holds_every_exposed_pixel():
     assert (exposed == 0).all()
 
 
+def test_lag_leaves_a_ghost_of_the_frame_before(simulator):
+    """A bright frame, then dark ones: what the panel held back, 2.3 and 3.3 %, comes out again. Without lag nothing."""
+    bright = POSE.beam()
+    away = dataclasses.replace(POSE, isocenter=(0, 2000, 0)).beam()  # nothing but air
+    technique = Technique(mas=0.01, pulse_rate=15, tube_current=1, pulse_width=10)
+    plain = [simulator.simulate(beam, acquired(technique, PANEL)).signal for beam in (away, bright, bright)]
+    lagged = list(simulator.frames([away, bright, bright], acquired(technique, PANEL)))
+    fractions, times = np.array(PANEL.lag.fractions), np.array(PANEL.lag.time_constants)
+    kept = np.exp(-1 / 15 / times)
+    middle = (60, 70)
+    first, second = plain[0][middle], plain[1][middle]
+    assert lagged[0].signal[middle] == pytest.approx(first * (1 - fractions.sum()), rel=1e-2)
+    ghost = first * (fractions * (1 - kept)).sum()
+    assert ghost > 2 * second * fractions.sum(), "the ghost is seen"
+    assert lagged[1].signal[middle] == pytest.approx(second * (1 - fractions.sum()) + ghost, rel=2e-2)
+    after = first * (fractions * kept * (1 - kept)).sum() + second * (fractions * (1 - kept)).sum()
+    assert lagged[2].signal[middle] == pytest.approx(second * (1 - fractions.sum()) + after, rel=2e-2)
+    assert [r.metadata["noise"] for r in lagged] == [None] * 3 and lagged[0].metadata["effects"]["lag"]
+    assert len({r.settings_hash for r in lagged}) == 3
+    with pytest.raises(InputError, match="time between two frames"):
+        list(simulator.frames([bright], acquired(Technique(), PANEL)))
+
+
+def test_frames_of_a_sequence_have_noise_of_their_own(simulator):
+    acquisition = acquired(Automatic("fluoro"), IDEAL, seed=2, frame=5)
+    sequence = list(simulator.frames([POSE.beam()] * 2, acquisition))
+    assert [r.metadata["noise"]["frame"] for r in sequence] == [5, 6]
+    for number, frame in enumerate(sequence):  # the ideal detector has no lag
+        alone = simulator.simulate(POSE.beam(), dataclasses.replace(acquisition, frame=5 + number))
+        assert np.array_equal(frame.signal, alone.signal)
+
+
 def test_a_preview_shows_the_same_field_on_fewer_pixels(simulator):
     pose = dataclasses.replace(POSE, size=(1000, 600), pitch=(0.2, 0.25))
     request = ViewRequest(simulator.ct, "a", pose, acquired(Automatic("fluoro"), PANEL, seed=0))

@@ -253,7 +253,7 @@ def test_view_json_holds_every_number_of_the_view(tmp_path, radiograph):
     assert data["direction"] == {"primary_angle": pytest.approx(20), "secondary_angle": pytest.approx(30)}
     assert data["dose"]["kerma_area_product_gycm2"] > 0
     assert {"numpy", "SimpleITK", "numba"} <= set(data["program"]["packages"]) and data["program"]["version"]
-    assert data["display"]["black"] < data["display"]["white"] and len(data["settings_hash"]) == 16
+    assert data["display"]["window"]["low"] < data["display"]["window"]["high"] and len(data["settings_hash"]) == 16
     assert data["materials"]["names"] == list(radiograph.materials) and data["detector"]["name"]
     assert data["units"]["signal"] == "keV per pixel"
     label = label_segment(ball(np.zeros(3), 20), beam)

@@ -57,6 +57,14 @@ def add_parser(commands) -> None:
     noise = technique.add_mutually_exclusive_group()
     noise.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default: %(default)s)")
     noise.add_argument("--no-noise", action="store_true", help="the expected image")
+    picture = command.add_argument_group("display.png; the stored images stay untouched")
+    add = picture.add_argument
+    add("--window", default="chest", metavar="NAME|LOW,HIGH",
+        help="log attenuation that is drawn black and white (default: %(default)s)")  # fmt: skip
+    add("--linear", action="store_true", help="grey in proportion to the transmission, not to its logarithm")
+    add("--invert", action="store_true", help="bone black")
+    add("--unsharp", type=float, default=0.0, metavar="AMOUNT", help="unsharp masking, radius 20 pixels")
+    add("--edges", type=float, default=0.0, metavar="AMOUNT", help="edge enhancement, radius 1 pixel")
     scene = command.add_argument_group("tools in the beam")
     scene.add_argument("--tool", action="append", default=[], metavar="MESH:MATERIAL[:TRANSFORM]",
                        help="closed surface (STL, OBJ, PLY, VTK) of a material; may be repeated")  # fmt: skip
@@ -90,6 +98,7 @@ def run(options: argparse.Namespace) -> None:
     if options.pincushion and detector.distortion == 0:
         raise InputError(f"{detector.name} does not distort; leave out --pincushion.")
     acquisition = _acquisition(options, device, detector)
+    display = _display(options)
     segments = read_segmentation(options.segmentation) if options.segmentation else []
     landmarks = read_landmarks(options.landmarks) if options.landmarks else []
     tools = _tools(options)
@@ -105,7 +114,7 @@ def run(options: argparse.Namespace) -> None:
     labels = None
     if options.segmentation or options.landmarks:
         labels = ViewLabels([label_segment(s, beam) for s in segments], label_landmarks(landmarks, beam))
-    for path in write_view(options.output, radiograph, labels):
+    for path in write_view(options.output, radiograph, labels, display):
         print(path)
     print(_exposure(radiograph.metadata))
     if radiograph.remarks:
@@ -166,6 +175,18 @@ def _technique(options, device):
         mas=device.tube_load.default if options.mas is None else options.mas,
         filtration=device.filtration if options.filtration is None else parse_filtration(options.filtration),
         heel=options.heel,
+    )
+
+
+def _display(options):
+    from DeepDRRSlicerLib.simulation.display import Display, parse_window
+
+    return Display(
+        window=parse_window(options.window),
+        curve="linear" if options.linear else "log",
+        inverted=options.invert,
+        unsharp_amount=options.unsharp,
+        edge_amount=options.edges,
     )
 
 

@@ -15,9 +15,10 @@ from DeepDRRSlicerLib.anatomy.image_io import place_image
 from DeepDRRSlicerLib.anatomy.seg_nrrd import write_seg_nrrd
 from DeepDRRSlicerLib.dataset.labels import LandmarkLabel, SegmentLabel
 from DeepDRRSlicerLib.errors import InputError
-from DeepDRRSlicerLib.simulation.display import CHEST, Window, display_image
+from DeepDRRSlicerLib.simulation.display import Display, display_image
 from DeepDRRSlicerLib.simulation.radiograph import Radiograph
 
+DISPLAY = Display()
 BORDER_SEGMENT = "outside the CT"
 _COMPLETE = "view.json"  # goes first and comes last
 _OPTIONAL = ("counts.nrrd", "masks.seg.nrrd", "thickness.nrrd", "landmarks.json")
@@ -32,7 +33,7 @@ class ViewLabels:
 
 
 def write_view(
-    folder: str | Path, radiograph: Radiograph, labels: ViewLabels | None = None, window: Window = CHEST
+    folder: str | Path, radiograph: Radiograph, labels: ViewLabels | None = None, display: Display = DISPLAY
 ) -> list[Path]:
     """Writes signal, open_field, area_density, counts (.nrrd), display.png and view.json; labels add their files.
 
@@ -46,7 +47,7 @@ def write_view(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".view-", dir=folder) as part:
-            _write_into(Path(part), radiograph, labels, window)
+            _write_into(Path(part), radiograph, labels, display)
             names = sorted(os.listdir(part), key=lambda name: (name == _COMPLETE, name))
             for name in (_COMPLETE, *_OPTIONAL):
                 (folder / name).unlink(missing_ok=True)
@@ -58,7 +59,7 @@ def write_view(
     return [folder / name for name in names]
 
 
-def _write_into(folder: Path, radiograph: Radiograph, labels: ViewLabels | None, window: Window) -> None:
+def _write_into(folder: Path, radiograph: Radiograph, labels: ViewLabels | None, display: Display) -> None:
     placed = radiograph.beam.image_to_ras()
     materials = {"materials": json.dumps(radiograph.materials), "unit": "g/cm2"}
     _write_nrrd(folder / "signal.nrrd", radiograph.signal, placed, {"unit": "keV per pixel"})
@@ -66,11 +67,11 @@ def _write_into(folder: Path, radiograph: Radiograph, labels: ViewLabels | None,
     _write_nrrd(folder / "area_density.nrrd", np.moveaxis(radiograph.area_density, 0, -1), placed, materials)
     if radiograph.counts is not None:
         _write_nrrd(folder / "counts.nrrd", radiograph.counts, placed, {"unit": "counts"}, radiograph.counts.dtype)
-    _write_image(folder / "display.png", _sitk().GetImageFromArray(display_image(radiograph, window)))
+    _write_image(folder / "display.png", _sitk().GetImageFromArray(display_image(radiograph, display)))
     metadata = radiograph.metadata | {
         "settings_hash": radiograph.settings_hash,
         "warning": radiograph.warning,
-        "display": {"quantity": "-ln(signal / open_field)", "black": window.low, "white": window.high},
+        "display": {"quantity": "-ln(signal / open_field)"} | display.to_dict(),
     }
     if labels is not None:
         metadata["segments"] = _write_segments(folder, radiograph, labels.segments, placed)

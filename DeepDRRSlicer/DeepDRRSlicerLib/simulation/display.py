@@ -53,6 +53,17 @@ WINDOWS = {
 }
 
 
+def parse_window(text: str) -> Window:
+    """A window by its name in WINDOWS, or LOW,HIGH. Raises InputError."""
+    if text in WINDOWS:
+        return WINDOWS[text]
+    try:
+        low, high = (float(number) for number in text.split(","))
+    except ValueError:
+        raise InputError(f"There is no display window {text!r}; choose {', '.join(WINDOWS)}, or LOW,HIGH.") from None
+    return Window(low, high)
+
+
 @dataclass(frozen=True)
 class Display:
     """How a radiograph is shown. window: see Window. curve: "log" or "linear" in the transmission between its ends.

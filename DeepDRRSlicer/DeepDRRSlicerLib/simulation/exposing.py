@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.physics.collimation import collimation, exposed_window, penumbra_width
 from DeepDRRSlicerLib.physics.dose import kerma_area_product
 from DeepDRRSlicerLib.physics.exposure import open_field
 from DeepDRRSlicerLib.physics.field import distorted
 from DeepDRRSlicerLib.physics.heel import HEEL_MATERIAL, heel_kerma, heel_layer
+from DeepDRRSlicerLib.physics.lag import with_lag
 from DeepDRRSlicerLib.physics.primary import detected, open_detected
-from DeepDRRSlicerLib.physics.readout import Frame, counts_per_kev, field_gain, frame_generator, read_out
+from DeepDRRSlicerLib.physics.readout import Frame, counts_per_kev, digitised, field_gain, frame_generator, taken_in
 from DeepDRRSlicerLib.physics.spectrum import Spectrum, tube_spectrum
 from DeepDRRSlicerLib.simulation.acquisition import Acquisition
 from DeepDRRSlicerLib.simulation.exposure_control import automatic_technique
@@ -35,12 +37,16 @@ class Shadow:
 
 @dataclass(frozen=True, eq=False)
 class Exposed:
-    """A frame as read out, the open field and the exposed share as in Radiograph, and what is to be said of them."""
+    """A frame as read out, the open field and the exposed share as in Radiograph, and what is to be said of them.
+
+    held: what the panel holds back of this and earlier frames, as physics.lag.with_lag gives it; None without lag.
+    """
 
     frame: Frame
     open_field: np.ndarray
     exposed: np.ndarray
     metadata: dict
+    held: np.ndarray | None = None
 
 
 def field_window(beam: ConeBeam, acquisition: Acquisition) -> tuple[slice, slice]:
@@ -51,8 +57,12 @@ def field_window(beam: ConeBeam, acquisition: Acquisition) -> tuple[slice, slice
     return exposed_window(beam, acquisition.collimation, device.focal_spot, device.collimator_distance)
 
 
-def expose(shadow: Shadow, acquisition: Acquisition) -> Exposed:
-    """The picture of a shadow. Raises InputError for an impossible technique or field."""
+def expose(shadow: Shadow, acquisition: Acquisition, lag: bool = False, held: np.ndarray | None = None) -> Exposed:
+    """The picture of a shadow. Raises InputError for an impossible technique or field, and for lag without a rate.
+
+    lag: whether the detector keeps a part of the frame for later ones, and releases what it has `held`, the result of
+    the frame before (None for the first one).
+    """
     beam, device, detector = shadow.beam, acquisition.device, acquisition.detector
     share = collimation(beam, acquisition.collimation, device.focal_spot, device.collimator_distance)
     technique, control = _technique(shadow, acquisition, share)
@@ -77,7 +87,14 @@ def expose(shadow: Shadow, acquisition: Acquisition) -> Exposed:
         mean, variance, flat, share = distorted(np.stack([mean, variance, flat, share]), detector.distortion)
     blur = penumbra_width(device.focal_spot, beam.sid, shadow.object_distance)
     generator = None if acquisition.seed is None else frame_generator(acquisition.seed, acquisition.frame)
-    frame = read_out(mean, variance, detector, beam.pitch, generator, blur)
+    energy = taken_in(mean, variance, detector, beam.pitch, generator, blur)
+    if lag and detector.lag is not None:
+        if technique.pulse_rate is None:
+            raise InputError(
+                "Lag needs the time between two frames; choose a mode with pulses, or give the pulse rate."
+            )
+        energy, held = with_lag(energy, held, detector.lag, 1.0 / technique.pulse_rate)
+    frame = digitised(energy, detector, beam.pitch, generator)
 
     kerma_at_1m = spectrum.air_kerma * technique.mas
     metadata = acquisition.to_dict() | {
@@ -100,13 +117,14 @@ def expose(shadow: Shadow, acquisition: Acquisition) -> Exposed:
             "noise": "none" if generator is None else "quantum and electronic",
             "blur": "pixel aperture, focal spot, detector",
             "focal_spot_blur_mm": blur,
+            "lag": lag and detector.lag is not None,
         },
         "dose": {
             "kerma_area_product_gycm2": kerma_area_product(kerma_at_1m, beam, kerma_share),
             "beam_on_time_s": technique.beam_on_time,
         },
     }
-    return Exposed(frame, flat if gain is None else flat * gain, share, metadata)
+    return Exposed(frame, flat if gain is None else flat * gain, share, metadata, held)
 
 
 def _technique(shadow: Shadow, acquisition: Acquisition, share: np.ndarray) -> tuple[Technique, dict]:

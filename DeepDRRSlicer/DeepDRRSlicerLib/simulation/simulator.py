@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from DeepDRRSlicerLib.geometry.device import Device
 from DeepDRRSlicerLib.geometry.files import beam_to_dict
 from DeepDRRSlicerLib.projection.projector import make_projector
 from DeepDRRSlicerLib.simulation.acquisition import Acquisition
-from DeepDRRSlicerLib.simulation.exposing import Shadow, expose, field_window
+from DeepDRRSlicerLib.simulation.exposing import Exposed, Shadow, expose, field_window
 from DeepDRRSlicerLib.simulation.radiograph import Radiograph
 
 if TYPE_CHECKING:
@@ -81,7 +81,29 @@ class Simulator:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Radiograph:
         """The picture of one view. Raises InputError for an impossible technique or field, Stopped on request."""
-        return self._taken(self.projector.project, beam, acquisition, tools, should_stop)
+        shadow = self._shadow(self.projector.project, beam, field_window(beam, acquisition), tools, should_stop)
+        return self._radiograph(shadow, expose(shadow, acquisition), acquisition, tools)
+
+    def frames(
+        self,
+        beams: Iterable[ConeBeam],
+        acquisition: Acquisition,
+        tools: Sequence[Tool] = (),
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Radiograph]:
+        """The pictures of a pulsed sequence, one for each beam, with the detector's lag from one to the next.
+
+        Frames are numbered from that of the acquisition on, so that each has its own noise. The hash of a frame also
+        names those before it. Raises as `simulate`, and InputError for a technique without a pulse rate.
+        """
+        held, before = None, ""
+        for number, beam in enumerate(beams):
+            this = replace(acquisition, frame=acquisition.frame + number)
+            shadow = self._shadow(self.projector.project, beam, field_window(beam, this), tools, should_stop)
+            taken = expose(shadow, this, lag=True, held=held)
+            radiograph = self._radiograph(shadow, taken, this, tools)
+            held, before = taken.held, _digest({"before": before, "this": radiograph.settings_hash})
+            yield replace(radiograph, settings_hash=before)
 
     def preview(
         self,
@@ -91,11 +113,11 @@ class Simulator:
         should_stop: Callable[[], bool] = lambda: False,
     ) -> Radiograph:
         """As `simulate`, traced more coarsely and faster, for a C-arm or a tool that moves."""
-        return self._taken(self.projector.preview, beam, acquisition, tools, should_stop)
+        shadow = self._shadow(self.projector.preview, beam, field_window(beam, acquisition), tools, should_stop)
+        return self._radiograph(shadow, expose(shadow, acquisition), acquisition, tools)
 
-    def _taken(self, trace, beam, acquisition, tools, should_stop) -> Radiograph:
-        shadow = self._shadow(trace, beam, field_window(beam, acquisition), tools, should_stop)
-        taken = expose(shadow, acquisition)
+    def _radiograph(self, shadow: Shadow, taken: Exposed, acquisition: Acquisition, tools) -> Radiograph:
+        beam = shadow.beam
         primary_angle, secondary_angle = positioner_angles(beam.detector_center - beam.source)
         metadata = {
             "program": {"name": "DeepDRRSlicer", "version": DeepDRRSlicerLib.__version__, "packages": _versions()},

@@ -37,7 +37,10 @@ class CArmSection:
         """Show another parameter node, or None."""
         self._parameters = parameters
         if parameters is not None:
-            self._ui.deviceSelector.setCurrentIndex(self._deviceNames.index(parameters.device))
+            names = self._deviceNames  # a script may have set a file
+            self._ui.deviceSelector.setCurrentIndex(
+                names.index(parameters.device) if parameters.device in names else -1
+            )
             self._limitSliders()
 
     def parametersChanged(self, parameters):
