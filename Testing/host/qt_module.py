@@ -9,7 +9,7 @@ from .calls import Receiver
 from .pythonqt import invokable
 
 _USED = """QFile QSize QColor QIcon QPixmap QSizePolicy QButtonGroup QVBoxLayout QHBoxLayout QGridLayout QFormLayout
-QWidget QLabel QPushButton QCheckBox QComboBox QDoubleSpinBox QProgressBar"""
+QWidget QLabel QPushButton QCheckBox QComboBox QLineEdit QSpinBox QDoubleSpinBox QProgressBar"""
 
 widgetClasses = {}  # class name in a .ui file -> class; the modules of the stand-ins add theirs
 

@@ -30,6 +30,7 @@ def wrapper(node):
         mask: slicer.vtkMRMLSegmentationNode
         angle: Annotated[float, WithinRange(-90, 90)] = 12
         rows: int = 512
+        count: Annotated[int, WithinRange(1, 100)] = 3
         device: str = "mobile"
         on: bool = True
 
@@ -46,7 +47,15 @@ def connect(wrapper, **widgets):
 def test_string_forms_are_slicers(node, wrapper):
     """Values taken from Slicer's serializers, so that scenes can be exchanged."""
     stored = {name: node.GetParameter(name) for name in node.GetParameterNames()}
-    assert stored == {"ct": "", "mask": "", "angle": "12", "rows": "512", "device": "mobile", "on": "True"}
+    assert stored == {
+        "ct": "",
+        "mask": "",
+        "angle": "12",
+        "rows": "512",
+        "count": "3",
+        "device": "mobile",
+        "on": "True",
+    }
 
 
 def test_read_what_slicer_wrote(node, wrapper):
@@ -194,3 +203,23 @@ def test_stale_ui_name_fails_when_it_is_connected(panel):
     panel.ui.angleSlider.setProperty("SlicerParameterName", "angel")
     with pytest.raises(ValueError, match="angel"):
         panel._parameterNode.connectGui(panel.ui)
+
+
+def test_spin_boxes_and_line_edits(wrapper):
+    import qt
+
+    spin, line = qt.QSpinBox(), qt.QLineEdit()
+    connect(wrapper, count=spin, device=line)
+    assert (spin.value, spin.minimum, spin.maximum, line.text) == (3, 1, 100, "mobile")
+    spin.setValue(7)
+    line.setText("fixed")
+    assert (wrapper.count, wrapper.device) == (7, "fixed")
+    wrapper.count, wrapper.device = 9, "other"
+    assert (spin.value, line.text) == (9, "other")
+
+
+def test_a_spin_box_needs_limits(wrapper):
+    import qt
+
+    with pytest.raises(NotImplementedError, match="WithinRange"):
+        connect(wrapper, rows=qt.QSpinBox())

@@ -18,10 +18,16 @@ def test_other_connections_of_the_ui_file(panel):
     assert not panel.ui.offsetSpinBox.enabled
 
 
-def test_sections_cannot_be_collapsed(panel):
-    panel.ui.advancedButton.collapsed = False
-    with pytest.raises(NotImplementedError, match="collapse"):
-        panel.ui.advancedButton.collapsed = True
+def test_a_collapsed_section_shows_its_title_alone(panel):
+    section, told = panel.ui.advancedButton, []
+    section.connect("contentsCollapsed(bool)", told.append)
+    height = section.height
+    section.collapsed = True
+    section.collapsed = True
+    panel.parent.layout().activate()
+    assert section.collapsed and section.height < height and told == [True]
+    section.collapsed = False
+    assert not section.collapsed and told == [True, False]
 
 
 def test_slider(slicer_host):
@@ -44,6 +50,16 @@ def test_directory_is_absolute(slicer_host):
     button = ctk.ctkDirectoryButton()
     button.directory = "views"
     assert Path(button.directory).is_absolute() and Path(button.directory).name == "views"
+
+
+def test_directory_tells_of_another_one_only(slicer_host, tmp_path):
+    import ctk
+
+    button, told = ctk.ctkDirectoryButton(), []
+    button.connect("directoryChanged(QString)", told.append)
+    button.directory = str(tmp_path)
+    button.directory = str(tmp_path)
+    assert told == [str(tmp_path)]
 
 
 def test_selector_follows_the_scene(panel):

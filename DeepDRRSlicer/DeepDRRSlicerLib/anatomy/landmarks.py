@@ -14,6 +14,10 @@ NUMBERED_SYSTEMS = {"0": "RAS", "1": "LPS", "2": "IJK"}
 FCSV_COLUMNS = ("id", "x", "y", "z", "ow", "ox", "oy", "oz", "vis", "sel", "lock", "label")
 # Column 14 of .fcsv since Slicer 4.13, and what it says of a point that was placed.
 FCSV_STATUS_COLUMN, FCSV_DEFINED = 14, "2"
+_SCHEMA = (
+    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
+    "markups-schema-v1.0.3.json#"
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,17 @@ def read_landmarks(path) -> list[Landmark]:
         f"'{path.name}' is not a list of landmarks ({reason}); use a Slicer point list (.mrk.json, .fcsv) or a JSON "
         "file {name: [R, A, S]}."
     )
+
+
+def landmarks_text(landmarks) -> str:
+    """Landmarks as the text of a .mrk.json file, which Slicer opens as a point list; the same ones, the same text."""
+    points = [
+        {"id": str(n + 1), "label": one.name, "position": list(one.position_ras), "positionStatus": "defined"}
+        for n, one in enumerate(landmarks)
+    ]
+    markup = {"type": "Fiducial", "coordinateSystem": "RAS", "coordinateUnits": "mm", "controlPoints": points}
+    content = {"@schema": _SCHEMA, "markups": [markup]}
+    return json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _from_json(content) -> list[Landmark]:

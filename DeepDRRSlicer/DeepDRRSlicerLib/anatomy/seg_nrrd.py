@@ -1,4 +1,4 @@
-"""Overlapping masks of one image as a .seg.nrrd that Slicer opens as a segmentation."""
+"""Overlapping segments, of one image or of a patient, as a .seg.nrrd that Slicer opens as a segmentation."""
 
 import gzip
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 
 from DeepDRRSlicerLib.anatomy.image_io import LPS_TO_RAS
 from DeepDRRSlicerLib.anatomy.label_names import label_color
-from DeepDRRSlicerLib.anatomy.volume import checked_affine
+from DeepDRRSlicerLib.anatomy.volume import checked_affine, shifted_affine, transform_points
 from DeepDRRSlicerLib.errors import InputError
 
 
@@ -26,29 +26,96 @@ def write_seg_nrrd(path, names, masks, ijk_to_ras, colors=None) -> None:
             "give one of each per mask [n, rows, columns]."
         )
     places, layers = _packed(masks)
+    entries = [
+        (f"Segment_{n + 1}", name, color, place, "")
+        for n, (name, place, color) in enumerate(zip(names, places, colors, strict=True))
+    ]
+    _write(path, layers, ijk_to_ras, entries)
+
+
+def write_segments(path, segments) -> None:
+    """Write Segments (anatomy/segmentation.py) of a patient as a .seg.nrrd: overlaps, ids and terminology are kept.
+
+    The file has the voxels of the segment with the smallest ones; a segment with others is sampled there, nearest
+    neighbour. Same input, same bytes. Raises OSError when the file cannot be written.
+    """
+    if not segments:
+        raise InputError("There is no segment to write; draw or import one.")
+    filled = [segment.mask for segment in segments if segment.mask.array.any()] or [segments[0].mask]
+    grid = min(filled, key=lambda mask: abs(np.linalg.det(mask.ijk_to_ras)))
+    boxes = [_box_in(grid, mask) if mask.array.any() else None for mask in (s.mask for s in segments)]
+    corners = [corner for box in boxes if box is not None for corner in box] or [np.zeros(3, int)]
+    low, high = np.min(corners, axis=0), np.max(corners, axis=0) + 1
+    layers, labels, places = [], [], []
+    for segment, box in zip(segments, boxes, strict=True):
+        if box is None:
+            inside, window = np.zeros((0, 0, 0), bool), (slice(0),) * 3
+        else:
+            inside = _sampled(grid, segment.mask, *box)
+            window = tuple(slice(a, b) for a, b in zip((box[0] - low)[::-1], (box[1] - low)[::-1] + 1, strict=True))
+        layer = next((n for n, taken in enumerate(layers) if not taken[window][inside].any()), len(layers))
+        if layer == len(layers):
+            layers.append(np.zeros((high - low)[::-1], np.uint16 if len(segments) > 255 else np.uint8))
+            labels.append(0)
+        labels[layer] += 1
+        layers[layer][window][inside] = labels[layer]
+        places.append((layer, labels[layer]))
+    maps = layers[0] if len(layers) == 1 else np.stack(layers, axis=-1)
+    entries = [
+        (segment.id or f"Segment_{n + 1}", segment.name, segment.color, place, segment.terminology)
+        for n, (segment, place) in enumerate(zip(segments, places, strict=True))
+    ]
+    _write(path, maps, shifted_affine(grid.ijk_to_ras, low), entries)
+
+
+def _box_in(grid, mask) -> tuple[np.ndarray, np.ndarray]:
+    """(first, last) index (i, j, k) of the voxels of a grid that can lie inside a mask."""
+    corners = transform_points(np.linalg.inv(grid.ijk_to_ras), mask.corners_ras())
+    return np.floor(corners.min(axis=0) + 0.51).astype(int), np.ceil(corners.max(axis=0) - 0.51).astype(int)
+
+
+def _sampled(grid, mask, first, last) -> np.ndarray:
+    """(k, j, i) bool: which voxels of a grid, from index first to last, have their centre inside a mask."""
+    to_mask = np.linalg.inv(mask.ijk_to_ras) @ shifted_affine(grid.ijk_to_ras, first)
+    shape = tuple((last - first)[::-1] + 1)
+    if shape == mask.array.shape and np.allclose(to_mask, np.eye(4), atol=1e-3):
+        return mask.array != 0
+    inside = np.zeros(shape, bool)
+    j, i = np.meshgrid(np.arange(shape[1]), np.arange(shape[2]), indexing="ij")
+    for k, plane in enumerate(inside):
+        at = np.rint(transform_points(to_mask, np.stack([i, j, np.full_like(i, k)], axis=-1))).astype(int)
+        there = ((at >= 0) & (at < mask.size)).all(axis=-1)
+        plane[there] = mask.array[tuple(at[there].T[::-1])] != 0
+    return inside
+
+
+def _write(path, layers: np.ndarray, ijk_to_ras, entries) -> None:
+    """layers: label maps [k, j, i], or [k, j, i, layer]. entries: (id, name, color, (layer, label), terminology)."""
     matrix = LPS_TO_RAS @ checked_affine(ijk_to_ras)
-    rows, columns = masks.shape[1:]
+    slices, rows, columns = layers.shape[:3]
     header = [
         "NRRD0004",
         f"type: {'unsigned char' if layers.dtype == np.uint8 else 'unsigned short'}",
         f"dimension: {layers.ndim}",
         "space: left-posterior-superior",
-        f"sizes: {' '.join(str(n) for n in reversed(layers.shape))}",
+        f"sizes: {' '.join(str(n) for n in layers.shape[3:] + layers.shape[2::-1])}",
         f"space directions: {'none ' * (layers.ndim - 3)}{' '.join(_vector(column) for column in matrix[:3, :3].T)}",
         f"kinds: {'list ' * (layers.ndim - 3)}domain domain domain",
         "endian: little",
         "encoding: gzip",
         f"space origin: {_vector(matrix[:3, 3])}",
     ]
-    for n, (name, (layer, label), color) in enumerate(zip(names, places, colors, strict=True)):
+    for n, (identifier, name, color, (layer, label), terminology) in enumerate(entries):
         tags = {
-            "ID": f"Segment_{n + 1}",
-            "Name": name.replace("\\", "\\\\").replace("\n", "\\n"),
+            "ID": identifier,
+            "Name": _escaped(name),
             "Color": " ".join(f"{part:.6g}" for part in color),
             "Layer": layer,
             "LabelValue": label,
-            "Extent": f"0 {columns - 1} 0 {rows - 1} 0 0",
+            "Extent": f"0 {columns - 1} 0 {rows - 1} 0 {slices - 1}",
         }
+        if terminology:
+            tags["Tags"] = f"TerminologyEntry:{_escaped(terminology)}|"
         header += [f"Segment{n}_{key}:={value}" for key, value in tags.items()]
     header += [
         "Segmentation_ContainedRepresentationNames:=Binary labelmap|",
@@ -57,6 +124,10 @@ def write_seg_nrrd(path, names, masks, ijk_to_ras, colors=None) -> None:
     ]
     voxels = layers.astype(layers.dtype.newbyteorder("<"), copy=False).tobytes()
     Path(path).write_bytes(("\n".join(header) + "\n\n").encode() + gzip.compress(voxels, 3, mtime=0))
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace("\n", "\\n")
 
 
 def _vector(components) -> str:
