@@ -2,6 +2,7 @@
 
 import json
 import time
+import zlib
 
 import numpy as np
 import pytest
@@ -49,6 +50,27 @@ def test_a_sample_comes_out_as_the_fragment_that_went_in(tmp_path, folder):
         path = writer.fragment_path(record["index"])
         assert not (folder / path).exists()
         assert stored_bytes(folder, path, record["index"]) == (tmp_path / path).read_bytes()
+
+
+def test_samples_are_read_before_there_is_a_file_too(tmp_path, folder):
+    """A fragment says the same as the file."""
+    write_samples(tmp_path, OUTPUTS, range(5))
+    for record in RecordFiles(folder):
+        expected, found = writer.read(folder, record), writer.read(tmp_path, record)
+        assert list(found) == list(expected)
+        for name, array in found.items():
+            assert array.dtype == expected[name].dtype and np.array_equal(array, expected[name])
+        assert writer.read_annotation(tmp_path, record) == writer.read_annotation(folder, record)
+
+
+def test_chunks_are_packed_as_the_library_itself_packs_them(tmp_path, folder):
+    """Shuffled bytes under the file's own filters: what h5py compresses anew has the same bytes but for zlib's."""
+    with h5py.File(folder / "hdf5" / "set.h5") as file, h5py.File(tmp_path / "again.h5", "w") as other:
+        data = file["samples/000001/signal"]
+        assert (data.compression, data.shuffle, data.chunks) == ("gzip", True, data.shape)
+        again = other.create_dataset("a", data=data[()], chunks=data.chunks, compression="gzip", shuffle=True)
+        chunks = [zlib.decompress(one.id.read_direct_chunk((0, 0))[1]) for one in (data, again)]
+        assert chunks[0] == chunks[1]
 
 
 def test_a_kill_leaves_the_samples_here_or_there(tmp_path, folder, monkeypatch):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,7 @@ def test_a_set_is_complete_and_says_what_it_is(whole, job):
     manifest = json.loads(whole["dataset.json"])
     assert manifest["state"] == "complete" and manifest["job_hash"] == job.hash and manifest["written"] == 10
     assert manifest["versions"]["numpy"] == np.__version__ and "shard" not in manifest
+    assert manifest["versions"]["zlib"] == zlib.ZLIB_RUNTIME_VERSION and "h5py" not in manifest["versions"]
     assert json.loads(whole["job.json"]) == job.data
     record = json.loads(whole["records/000003.json"])
     assert record["index"] == 3 and record["patient"] == "second"
@@ -214,6 +216,23 @@ def test_stop_and_go_on(job, whole, tmp_path):
     assert 3 <= len(records(tmp_path / "set")) < 10
     assert json.loads((tmp_path / "set" / "dataset.json").read_bytes())["state"] == "running"
     run_job(job, tmp_path / "set", 2)
+    assert tree(tmp_path / "set") == whole
+
+
+@pytest.mark.parametrize("looks", (1, 2, 9, 25, 60))
+def test_stop_while_the_set_is_put_together(job, whole, tmp_path, looks):
+    """All samples are there; the run ends at the n-th look at the stop button after that."""
+    seen, left = [], looks
+
+    def should_stop():
+        nonlocal left
+        left -= bool(seen) and seen[-1].done == 10
+        return left <= 0
+
+    with pytest.raises(Stopped):
+        run_job(job, tmp_path / "set", 2, progress=seen.append, should_stop=should_stop)
+    assert json.loads((tmp_path / "set" / "dataset.json").read_bytes())["state"] == "running"
+    assert run_job(job, tmp_path / "set", 2).new == 0
     assert tree(tmp_path / "set") == whole
 
 
@@ -385,6 +404,13 @@ def test_changed_patient_files_are_noticed(tmp_path):
     checked = write_job(tmp_path, patients=job.data["patients"], checksums={ct.name: "0" * 64})
     with pytest.raises(InputError, match="patient_ct.nrrd.*checksum"):
         run_job(checked, tmp_path / "checked", 1)
+
+
+def test_packages_that_write_the_files_are_versions_of_the_set(job, folder):
+    """Their bytes may change with them, so a set is not to be continued with others unnoticed."""
+    both = change(job, folder, "both.json", outputs=[{"writer": "dicom"}, {"writer": "hdf5"}])
+    versions = set_folder.identity(both, "cpu", (1, 1))["versions"]
+    assert {"pydicom", "h5py", "zlib"} < set(versions)
 
 
 def test_folders_that_are_not_for_a_set(job, tmp_path):

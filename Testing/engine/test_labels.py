@@ -3,6 +3,8 @@
 import gc
 import json
 import os
+import threading
+import time
 import weakref
 
 import numpy as np
@@ -92,6 +94,27 @@ def test_the_surface_of_a_segment_is_made_once_and_goes_with_it(monkeypatch):
     del segment
     gc.collect()
     assert kept() is None
+
+
+def test_workers_do_not_make_the_same_surface_twice(monkeypatch):
+    made, segment, together = [], ball((0, 0, 0), 10), threading.Barrier(4)
+    real = SegmentSurface.from_segment
+
+    def slow(segment):
+        made.append(segment.name)
+        time.sleep(0.05)
+        return real(segment)
+
+    monkeypatch.setattr(SegmentSurface, "from_segment", slow)
+
+    def label():
+        together.wait()
+        label_segment(segment, view())
+
+    workers = [threading.Thread(target=label) for _ in range(4)]
+    [worker.start() for worker in workers]
+    [worker.join() for worker in workers]
+    assert made == ["ball"]
 
 
 def test_a_mask_is_where_the_segment_is_thicker_than_half_an_edge():

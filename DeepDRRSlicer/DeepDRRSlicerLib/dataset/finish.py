@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from DeepDRRSlicerLib.dataset.atomic import PART, write_whole
@@ -50,16 +50,22 @@ def manifest_bytes(data: Mapping) -> bytes:
     return (json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
 
 
-def finish_set(folder: Path, job: dict, outputs: Mapping[str, WriterOptions], running: Mapping) -> None:
+def finish_set(
+    folder: Path,
+    job: dict,
+    outputs: Mapping[str, WriterOptions],
+    running: Mapping,
+    should_stop: Callable[[], bool] | None = None,
+) -> None:
     """Puts the samples that have a record together, and writes datasheet, checksums and, last of all, dataset.json.
 
     Can be done again after it was killed, with the same bytes. Raises InputError where a sample's files are missing or
-    damaged, OSError where the disk refuses.
+    damaged, OSError where the disk refuses, Stopped on request.
     """
     for left in folder.rglob(f"*{PART}"):
         left.unlink()
     (folder / OVERVIEW).unlink(missing_ok=True)
-    records = RecordFiles(folder)
+    records = RecordFiles(folder, should_stop)
     assemble_outputs(folder, records, job, outputs)
     write_datasheet(folder, records, running, list(outputs))
     complete = manifest_bytes({**running, "state": "complete", "written": len(records)})

@@ -28,7 +28,10 @@ def png_bytes(image: np.ndarray) -> bytes:
     filtered[0, 1:] = lines[0]
     np.subtract(lines[1:], lines[:-1], out=filtered[1:, 1:])
     header = struct.pack(">IIBBBBB", columns, rows, depth, 0 if image.ndim == 2 else 2, 0, 0, 0)
-    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(filtered.tobytes(), _LEVEL)), (b"IEND", b"")]
+    # Runs alone are looked for: in a radiograph's noise nothing else repeats. Half the time, and no larger.
+    packing = zlib.compressobj(_LEVEL, strategy=zlib.Z_RLE)
+    packed = packing.compress(filtered) + packing.flush()
+    chunks = [(b"IHDR", header), (b"IDAT", packed), (b"IEND", b"")]
     return _PNG + b"".join(_png_chunk(kind, data) for kind, data in chunks)
 
 

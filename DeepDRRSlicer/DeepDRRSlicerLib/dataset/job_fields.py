@@ -225,7 +225,7 @@ JOB_FIELDS = {
     ),
     "patients": Field(list_of(_patient, 1), "sample i shows patient i modulo their number"),
     "labels": Field(_labels, "what is labelled", {}),
-    "materials": Field(_words, "how the CT becomes materials", "threshold"),
+    "materials": Field(one_of("threshold"), "how the CT becomes materials", "threshold"),
     "device": Field(_path, "name or file of a C-arm, whose limits hold", "mobile_carm"),
     "detector": Field(or_null(_path), "name or file; null: the device's", None),
     "grid": Field(or_null(_path), "name of an anti-scatter grid; null: the device's", None),

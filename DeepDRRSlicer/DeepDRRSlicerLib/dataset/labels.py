@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -98,31 +99,33 @@ def label_segment(segment: Segment | SegmentSurface, beam: ConeBeam, threads: in
 
 def label_landmarks(landmarks: Sequence[Landmark], beam: ConeBeam) -> list[LandmarkLabel]:
     """Where each landmark falls in the picture."""
-    labels = []
-    for landmark in landmarks:
-        depth = float((np.asarray(landmark.position_ras) - beam.source) @ beam.normal)
-        column, row = beam.project(landmark.position_ras)[0]
-        rows, columns = beam.size
-        before = depth > 0 and np.isfinite([column, row]).all()
-        inside = before and -0.5 <= column < columns - 0.5 and -0.5 <= row < rows - 0.5
-        visible = bool(inside and depth <= beam.sid)
-        labels.append(
-            LandmarkLabel(
-                landmark.name,
-                tuple(float(x) for x in landmark.position_ras),
-                float(column) if before else None,
-                float(row) if before else None,
-                depth,
-                visible,
-            )
+    if not landmarks:
+        return []
+    places = np.array([landmark.position_ras for landmark in landmarks], dtype=np.float64)
+    depths, pixels = (places - beam.source) @ beam.normal, beam.project(places)
+    rows, columns = beam.size
+    before = (depths > 0) & np.isfinite(pixels).all(axis=1)
+    inside = before & (pixels >= -0.5).all(axis=1) & (pixels[:, 0] < columns - 0.5) & (pixels[:, 1] < rows - 0.5)
+    visible = inside & (depths <= beam.sid)
+    return [
+        LandmarkLabel(
+            landmark.name,
+            tuple(place.tolist()),
+            float(pixel[0]) if there else None,
+            float(pixel[1]) if there else None,
+            float(depth),
+            bool(seen),
         )
-    return labels
+        for landmark, place, pixel, depth, there, seen in zip(landmarks, places, pixels, depths, before, visible)
+    ]
 
 
+_building = threading.Lock()  # two workers would make the same surface twice
 _surfaces: WeakKeyDictionary[Segment, SegmentSurface] = WeakKeyDictionary()
 
 
 def _surface(segment: Segment) -> SegmentSurface:
-    if segment not in _surfaces:
-        _surfaces[segment] = SegmentSurface.from_segment(segment)
-    return _surfaces[segment]
+    with _building:
+        if segment not in _surfaces:
+            _surfaces[segment] = SegmentSurface.from_segment(segment)
+        return _surfaces[segment]

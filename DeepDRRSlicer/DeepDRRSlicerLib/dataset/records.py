@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -17,6 +17,7 @@ from DeepDRRSlicerLib.dataset.rle import mask_box, mask_to_rle
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.geometry.files import beam_from_dict, beam_to_dict
+from DeepDRRSlicerLib.projection.projector import Stopped
 
 FORMAT = "DeepDRRSlicer sample 1"
 FOLDER = "records"
@@ -95,11 +96,12 @@ def record_beam(record: Mapping) -> ConeBeam:
 class RecordFiles(Sequence):
     """The records of a set in the order of their index, each read when it is asked for.
 
-    Raises InputError for a record that is damaged.
+    Raises InputError for a record that is damaged, Stopped on request.
     """
 
-    def __init__(self, folder: str | Path):
+    def __init__(self, folder: str | Path, should_stop: Callable[[], bool] | None = None):
         self.folder = Path(folder)
+        self._should_stop = should_stop
         names = (path.stem for path in (self.folder / FOLDER).glob("*.json"))
         self.indices = sorted(int(name) for name in names if name.isascii() and name.isdigit())
 
@@ -107,6 +109,8 @@ class RecordFiles(Sequence):
         return len(self.indices)
 
     def __getitem__(self, position: int) -> dict:
+        if self._should_stop is not None and self._should_stop():
+            raise Stopped
         index = self.indices[position]
         path = self.folder / record_path(index)
         try:

@@ -235,7 +235,7 @@ class _Run:
             raise InputError(f"No sample of the job could be made: {next(iter(self._skipped.values()))}")
         skipped = [{"index": index, "reason": self._skipped[index]} for index in sorted(self._skipped)]
         outputs = read_outputs(self.job.data, self.job.hash)
-        finish_set(self.folder, self.job.data, outputs, self.manifest | {"skipped": skipped})
+        finish_set(self.folder, self.job.data, outputs, self.manifest | {"skipped": skipped}, should_stop)
         seconds = time.monotonic() - self._start
         return Summary(self.folder, self._done, self._new, seconds, self._skipped)
 

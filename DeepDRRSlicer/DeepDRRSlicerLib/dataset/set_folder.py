@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import platform
+import zlib
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -27,13 +28,16 @@ from DeepDRRSlicerLib.errors import InputError
 JOB_FILE = "job.json"
 # Whose versions may change what a sample looks like.
 PACKAGES = ("numpy", "numba", "SimpleITK")
+_OF_WRITERS = {"dicom": "pydicom", "hdf5": "h5py"}
 _FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def identity(job: Job, backend: str, shard: tuple[int, int]) -> dict:
     """The manifest of a set that is begun: what has to agree for two runs to make one set, and how large it will be."""
-    versions = {name: _version(name) for name in PACKAGES}
-    versions = {"DeepDRRSlicer": DeepDRRSlicerLib.__version__, **versions, "processor": platform.machine()}
+    written = [output["writer"] for output in job.outputs]
+    packages = [*PACKAGES, *(name for writer, name in _OF_WRITERS.items() if writer in written)]
+    versions = {"DeepDRRSlicer": DeepDRRSlicerLib.__version__, **{name: _version(name) for name in packages}}
+    versions |= {"zlib": zlib.ZLIB_RUNTIME_VERSION, "processor": platform.machine()}
     return manifest(job.data, job.hash, backend, versions, job.count, shard=None if shard == (1, 1) else shard)
 
 

@@ -18,6 +18,7 @@ from DeepDRRSlicerLib.projection.mesh_crossings import ends
 from DeepDRRSlicerLib.projection.parallel import available_cores, row_parts, run_parts
 from DeepDRRSlicerLib.projection.tools import projected
 
+_ROUNDING = 1e-3  # pixels: far more than rounding carries a crossing beyond the corners of its face
 _NEAREST = 1e-3  # of the source-image distance: a surface that comes closer to the source is cut there, by `projected`
 
 
@@ -88,6 +89,10 @@ def _fill(points, faces, leaving, rows, columns, foot, pitch, sid, thickness):
         high = max(points[a, 1], points[b, 1], points[c, 1])
         if low > rows[1] - 1 or high <= rows[0]:
             continue
+        left = min(points[a, 0], points[b, 0], points[c, 0]) - _ROUNDING
+        right = max(points[a, 0], points[b, 0], points[c, 0]) + _ROUNDING
+        if math.ceil(max(left, float(columns[0]))) >= math.ceil(min(right, float(columns[1]))):
+            continue  # between two columns
         for row in range(int(max(math.ceil(low), float(rows[0]))), int(min(math.ceil(high), float(rows[1])))):
             x, q, end_x, end_q = ends(points, a, b, c, row)
             sign = leaving
