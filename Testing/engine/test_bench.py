@@ -121,12 +121,12 @@ def test_rows_of_a_small_plan(ct, monkeypatch):
 
     names = [row.what for row in rows]
     assert names[:2] == ["start: compile or load kernels", "CT to first image"]
-    for what in ("complete radiograph", "  projection", "  spectral stage", "  noise and detector"):
+    for what in ("complete radiograph", "preview", "  projection", "  spectral stage", "  noise and detector"):
         assert [row.size for row in rows if row.what == what] == [32, 16]
     ours = [(row.channels, row.threads, row.size) for row in rows if row.what == "projection"]
     assert ours == [(n, t, s) for n in (1, 3) for t in (1, 2, 3) for s in (16, 24)]
     assert all(row.memory > 0 and 0 < row.error < 0.02 for row in rows if row.what == "projection")
-    (other,) = [row for row in rows if row.what not in names[:6] and row.what != "projection"]
+    (other,) = [row for row in rows if row.what not in names[:7] and row.what != "projection"]
     assert (other.what, other.channels, other.size, other.threads) == ("slow", 3, 24, 3)
     assert other.ratio > 0 and other.error == rows[-2].error  # the same work by the same projector
     assert all(row.error < 2e-4 for row in rows if row.what == "  spectral stage")
@@ -159,7 +159,7 @@ def test_the_command_prints_the_table(ct, monkeypatch, capsys):
     start = lines.index(HEADER)
     assert [text[:34].strip() for text in lines[start + 1 :]] == [
         "start: compile or load kernels", "CT to first image", "complete radiograph", "projection", "spectral stage",
-        "noise and detector", "projection",
+        "noise and detector", "preview", "projection",
     ]  # fmt: skip
 
 

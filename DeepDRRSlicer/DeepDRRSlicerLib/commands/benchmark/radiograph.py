@@ -1,4 +1,4 @@
-"""How long a whole radiograph takes, and its stages, with the default material model."""
+"""How long a whole radiograph takes, its stages, and a preview, with the default material model."""
 
 from __future__ import annotations
 
@@ -51,7 +51,6 @@ def radiograph_rows(ct: Volume, sizes: Sequence[int], threads: int) -> Iterator[
         yield Row("complete radiograph", timing, len(materials), size, threads)
         timing, areas = timed(lambda view=view: simulator.projector.project([view()])[0])
         yield Row("  projection", timing, len(materials), size, threads)
-
         timing, sums = timed(lambda a=areas: detected(a, materials, spectrum, detector))
         error = _largest_error(sums[0], areas, materials, spectrum, detector)
         yield Row("  spectral stage", timing, len(materials), size, 1, error=error)
@@ -60,6 +59,8 @@ def radiograph_rows(ct: Volume, sizes: Sequence[int], threads: int) -> Iterator[
         frame = [moment * np.float32(pitch[0] * pitch[1]) for moment in sums]
         timing, _ = timed(lambda f=frame, p=pitch: read_out(*f, detector, p, frame_generator(0, next(numbers))))
         yield Row("  noise and detector", timing, None, size, 1)
+        timing, _ = timed(lambda view=view: simulator.preview(view(), acquisition()))
+        yield Row("preview", timing, len(materials), size, threads)
 
 
 def _largest_error(mean, areas, materials: Sequence[str], spectrum: Spectrum, detector: Detector) -> float:
