@@ -151,7 +151,11 @@ def check_kills(job, folder, whole, tmp_path, kills, seed):
     for number in range(kills):
         place = tmp_path / f"killed{number}"
         interrupted += kill_when(folder / "job.json", place, dice.randrange(0, 11), dice.uniform(0, 0.03))
-        before = {path: (place / path).stat().st_mtime_ns for path in tree(place) if path.startswith("records/")}
+        before = {
+            path: (place / path).stat().st_mtime_ns
+            for path in tree(place)
+            if path.endswith(".json") and "records/" in path
+        }
         summary = run_job(job, place, 2)
         assert summary.samples == 10
         after = {path: (place / path).stat().st_mtime_ns for path in before}

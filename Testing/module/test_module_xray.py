@@ -95,6 +95,7 @@ def test_dose_and_technique_are_shown_and_kept(host, patient):
     widget, parameters = opened(host)
     ui = widget.ui
     assert "kV" in ui.techniqueLabel.text and "mA" in ui.techniqueLabel.text and "mGy/min" in ui.doseRateLabel.text
+    assert ui.beamQualityLabel.text.startswith("HVL ") and "mm Al" in ui.beamQualityLabel.text
     totals = totalsOf(parameters)
     assert ui.framesLabel.text == str(totals.frames) and totals.frames >= 1
     widget.ui.applyButton.click()

@@ -32,9 +32,11 @@ class DoseSection:
 
     def showPicture(self, radiograph):
         """Technique and dose of a picture, or dashes for None."""
-        technique = rate = kerma = "–"
+        technique = quality = rate = kerma = "–"
         if radiograph is not None:
             used, dose = radiograph.metadata["technique"], radiograph.metadata["dose"]
+            beam = radiograph.metadata["spectrum"]
+            quality = f"HVL {beam['half_value_layer_mm_al']:.2f} mm Al · {beam['mean_energy_kev']:.0f} keV"
             technique = f"{used['kvp']} kV · "
             if "tube_current_ma" in used and "pulse_width_ms" in used:
                 technique += f"{used['tube_current_ma']:.3g} mA · {used['pulse_width_ms']:.3g} ms"
@@ -48,6 +50,7 @@ class DoseSection:
                     )
             kerma += f" · {dose['kerma_area_product_gycm2']:.3g} Gy·cm²"
         self._ui.techniqueLabel.setText(technique)
+        self._ui.beamQualityLabel.setText(quality)
         self._ui.doseRateLabel.setText(rate)
         self._ui.pictureDoseLabel.setText(kerma)
 
