@@ -21,6 +21,10 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 
+# Sections of the panel from top to bottom, in the order of work; each has a file Resources/UI/<name>Section.ui.
+PANEL = ("Patient", "CArm", "XRay", "Dose", "Export", "Dataset")
+
+
 class DeepDRRSlicer(ScriptedLoadableModule):
     """What Slicer shows of the module before it is opened."""
 
@@ -103,7 +107,7 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = None
-        self.sections = []
+        self.sections = {}
         self._parameterNode = None
         self._guiTag = None
 
@@ -117,23 +121,25 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from DeepDRRSlicerLib.ui.xray_section import XRaySection
 
         ScriptedLoadableModuleWidget.setup(self)
-        uiWidget = slicer.util.loadUI(self.resourcePath("UI/DeepDRRSlicer.ui"))
-        self.layout.addWidget(uiWidget)
-        self.ui = slicer.util.childWidgetVariables(uiWidget)
-        uiWidget.setMRMLScene(slicer.mrmlScene)
+        panel = slicer.util.loadUI(self.resourcePath("UI/DeepDRRSlicer.ui"))
+        for place, name in enumerate(PANEL):
+            section = slicer.util.loadUI(self.resourcePath(f"UI/{name}Section.ui"))
+            panel.layout().insertWidget(place, section)
+            section.setMRMLScene(slicer.mrmlScene)
+        self.layout.addWidget(panel)
+        self.ui = slicer.util.childWidgetVariables(panel)
 
         self.logic = DeepDRRSlicerLogic()
         doseSection = DoseSection(self.ui)
         requirements = self.resourcePath("requirements.txt")
-        self._xraySection = XRaySection(self.ui, self.logic.fluoroscopy, requirements, doseSection.showPicture)
-        self.sections = [
-            CArmSection(self.ui),
-            PatientSection(self.ui, self.onCTChanged),
-            self._xraySection,
-            doseSection,
-            ExportSection(self.ui, self.logic.fluoroscopy),
-            DatasetSection(self.ui, self.logic.datasets),
-        ]
+        self.sections = {  # in the order in which they hear of a change
+            "CArm": CArmSection(self.ui),
+            "Patient": PatientSection(self.ui, self.onCTChanged),
+            "XRay": XRaySection(self.ui, self.logic.fluoroscopy, requirements, doseSection.showPicture),
+            "Dose": doseSection,
+            "Export": ExportSection(self.ui, self.logic.fluoroscopy),
+            "Dataset": DatasetSection(self.ui, self.logic.datasets),
+        }
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneReady)
@@ -189,7 +195,7 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if parameterNode is not None:
             self.logic.chooseCT(parameterNode)
             self._guiTag = parameterNode.connectGui(self.ui)
-        for section in self.sections:
+        for section in self.sections.values():
             section.setParameters(parameterNode)
         if parameterNode is not None:
             node = parameterNode.parameterNode
@@ -198,12 +204,12 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onParametersChanged(self, caller=None, event=None):
         """A choice has changed, here, in a script or by undo."""
-        for section in self.sections:
+        for section in self.sections.values():
             section.parametersChanged(self._parameterNode)
 
     def onCTChanged(self):
         """The voxels or the place of the CT have changed; it may have been chosen before it had any voxels."""
-        self._xraySection.outdate()
+        self.sections["XRay"].outdate()
         self.onParametersChanged()
 
 

@@ -30,7 +30,7 @@ def mark():
 
 
 def click_preset(widget, name):
-    widget.sections[0]._presetGroup.button(list(PRESETS).index(name)).click()
+    widget.sections["CArm"]._presetGroup.button(list(PRESETS).index(name)).click()
 
 
 def CArm_of(parameters):
