@@ -1,11 +1,11 @@
-"""Make DeepDRRSlicerLib/data/physics_tables.npz from xraylib (cross-sections) and spekpy (tungsten spectra).
+"""Make the tables of DeepDRRSlicerLib/data from xraylib (cross-sections) and spekpy (tungsten spectra).
 
     pip install numpy scipy xraylib==4.3.0 spekpy==2.5.4
-    python Utilities/make_physics_tables.py [OUTPUT.npz]
+    python Utilities/make_physics_tables.py [FOLDER]
     python Utilities/make_physics_tables.py --anode-depth
 
 The second prints the two numbers of physics/anode.py and makes no file. Neither library is needed at run time.
-Arrays of the file (all little-endian, no pickles):
+Arrays of physics_tables.npz (all little-endian, no pickles):
 
     energies              (k,)    keV    knots of the coefficients; an absorption edge is a pair of equal energies
     mass_attenuation      (m, k)  cm2/g  total, coherent scatter included
@@ -17,8 +17,13 @@ Arrays of the file (all little-endian, no pickles):
     mean_energies         (v, n)  keV    mean photon energy in each bin
     metadata              ()      JSON: material names, compositions, sources, versions of the libraries
 
-A new table for every material (cross-sections of photon transport, say) is one more function of (element, energy)
-that is mixed by mass fraction like the two above.
+and of transport_tables.npz, for the same materials and knots:
+
+    compton               (m, k)  cm2/g  incoherent scatter, electron binding included
+    rayleigh              (m, k)  cm2/g  coherent scatter
+    momentum_transfer     (q,)    1/A    sin(angle / 2) / wavelength
+    incoherent_function   (m, q)  share of the electrons that are free at a momentum transfer, 0 to 1
+    form_factor_integral  (m, q)  integral of the squared form factor over the squared momentum transfer, 1 at its end
 """
 
 import argparse
@@ -29,7 +34,7 @@ from pathlib import Path
 
 import numpy as np
 
-OUTPUT = Path(__file__).resolve().parents[1] / "DeepDRRSlicer" / "DeepDRRSlicerLib" / "data" / "physics_tables.npz"
+OUTPUT = Path(__file__).resolve().parents[1] / "DeepDRRSlicer" / "DeepDRRSlicerLib" / "data"
 
 LOWEST, HIGHEST = 1, 150  # keV
 SPLIT_AT = ("I", "Cs", "Gd", "Ta", "W", "Pb")  # K edges inside the diagnostic range
@@ -114,8 +119,28 @@ MATERIALS = {
         },
         "ICRU-44 skeleton, spongiosa (as in the PEGS4 density files of EGSnrc)",
     ),
+    "soft tissue TG-195": (
+        1.03,
+        {
+            "H": 0.104818,
+            "C": 0.256087,
+            "N": 0.027000,
+            "O": 0.602107,
+            "Na": 0.000987,
+            "P": 0.001995,
+            "S": 0.003019,
+            "Cl": 0.001991,
+            "K": 0.002002,
+        },
+        "AAPM TG-195 (Sechopoulos et al. 2015), case 2, atom percentages turned into mass fractions",
+    ),
     "hydroxyapatite": (3.16, "Ca5P3O13H", "Handbook of Mineralogy: hydroxylapatite, Ca5(PO4)3(OH), calculated density"),
     "PMMA": (1.19, {"H": 0.080541, "C": 0.599846, "O": 0.319613}, f"{NIST}: polymethyl methacrylate"),
+    "bone cement": (
+        1.29,
+        {"H": 0.072487, "C": 0.539861, "O": 0.313619, "Zr": 0.074033},
+        "90 % PMMA and 10 % ZrO2 by mass, as where the powder of a cement holds 15 % ZrO2; density without pores",
+    ),
     "PEEK": (1.32, "C19H12O3", "repeat unit of polyether ether ketone; density of implant grade (ASTM F2026)"),
     "aluminium": (2.699, "Al", NIST_ELEMENT),
     "titanium": (4.54, "Ti", NIST_ELEMENT),
@@ -269,6 +294,76 @@ def mixed(coefficient, compositions, energies):
     return np.array([sum(part * of_element[z] for z, part in composition.items()) for composition in compositions])
 
 
+# Photons of 150 keV that are turned back transfer 12.1 / A. Denser at the origin, where the form factors fall off.
+MOMENTUM_TRANSFER = 12.2 * np.linspace(0.0, 1.0, 401) ** 2
+FORM_FACTOR_STEPS = 8  # between two of these, for the integral
+
+
+def compton(z, energy):
+    """Incoherent scatter, cm2/g."""
+    import xraylib
+
+    return xraylib.CS_Compt(z, energy)
+
+
+def rayleigh(z, energy):
+    """Coherent scatter, cm2/g."""
+    import xraylib
+
+    return xraylib.CS_Rayl(z, energy)
+
+
+SMALLEST_TRANSFER = 0.005  # 1/A, where xraylib's table of the incoherent function begins; it is square before
+
+
+def incoherent_function(composition):
+    """(q,) of a mixture: sum over its electrons, divided by their number."""
+    import xraylib
+
+    def of_element(z, q):
+        known = max(q, SMALLEST_TRANSFER)
+        return xraylib.SF_Compt(z, known) * (q / known) ** 2
+
+    atoms = {z: fraction / xraylib.AtomicWeight(z) for z, fraction in composition.items()}
+    scattering = sum(
+        number * np.array([of_element(z, q) for q in MOMENTUM_TRANSFER]) for z, number in atoms.items()
+    )
+    return np.clip(scattering / sum(number * z for z, number in atoms.items()), 0.0, 1.0)
+
+
+def form_factor_integral(composition):
+    """(q,) of a mixture of independent atoms: integral of F2 over the squared momentum transfer, 1 at its end."""
+    import xraylib
+
+    q = np.unique(
+        np.concatenate(
+            [
+                np.linspace(a, b, FORM_FACTOR_STEPS + 1)
+                for a, b in zip(MOMENTUM_TRANSFER, MOMENTUM_TRANSFER[1:], strict=False)
+            ]
+        )
+    )
+    squared = sum(
+        fraction / xraylib.AtomicWeight(z) * np.array([xraylib.FF_Rayl(z, value) ** 2 for value in q])
+        for z, fraction in composition.items()
+    )
+    steps = 0.5 * (squared[1:] + squared[:-1]) * np.diff(q**2)
+    integral = np.concatenate([[0.0], np.cumsum(steps)])
+    return np.interp(MOMENTUM_TRANSFER, q, integral) / integral[-1]
+
+
+def write_transport_tables(path, compositions, sampled):
+    """The tables of photon transport; knots and materials are those of the other file."""
+    np.savez_compressed(
+        path,
+        compton=mixed(compton, compositions, sampled).astype(np.float32),
+        rayleigh=mixed(rayleigh, compositions, sampled).astype(np.float32),
+        momentum_transfer=MOMENTUM_TRANSFER,
+        incoherent_function=np.array([incoherent_function(c) for c in compositions], dtype=np.float32),
+        form_factor_integral=np.array([form_factor_integral(c) for c in compositions]),
+    )
+
+
 def spectral_bin_edges():
     import xraylib
 
@@ -348,10 +443,10 @@ def symbols(composition):
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("output", nargs="?", type=Path, default=OUTPUT)
+    parser.add_argument("folder", nargs="?", type=Path, default=OUTPUT)
     parser.add_argument("--anode-depth", action="store_true", help="print the depth of photon production and stop")
     options = parser.parse_args(arguments)
-    output = options.output
+    output = options.folder / "physics_tables.npz"
     if options.anode_depth:
         depth, exponent = anode_depth()
         print(f"{depth:.3e} g/cm2 at 80 kV, exponent {exponent:.3f}")
@@ -359,6 +454,7 @@ def main(arguments=None):
 
     compositions = [composition_by_mass(definition) for _, definition, _ in MATERIALS.values()]
     knots, sampled = knot_energies(elements_of(compositions))
+    write_transport_tables(options.folder / "transport_tables.npz", compositions, sampled)
     bin_edges = spectral_bin_edges()
     spectra = []
     for kvp in TUBE_VOLTAGES:

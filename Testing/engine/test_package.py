@@ -22,7 +22,7 @@ SLICER_ONLY = {"slicer", "vtk", "qt", "ctk"}
 COMPILED = tuple(
     f"projection.{name}"
     for name in ("slab_numba", "vectors", "compiled", "mesh_crossings", "mesh_displacement", "thickness")
-)
+) + tuple(f"transport.{name}" for name in ("random", "interactions", "tracking", "histories"))
 HEAVY = {"torch", "numba", "SimpleITK", "pycuda", "ray", "trimesh", "scipy"}
 
 

@@ -39,23 +39,24 @@ def material_name(name: str) -> str:
     return found
 
 
-def _row(name: str) -> int:
+def material_row(name: str) -> int:
+    """Row of a material in the tables; InputError if there is none."""
     return physics_tables().names.index(material_name(name))
 
 
 def density(material: str) -> float:
     """Nominal density in g/cm3 (of inflated lung, 0.26, for "lung")."""
-    return float(physics_tables().density[_row(material)])
+    return float(physics_tables().density[material_row(material)])
 
 
 def composition(material: str) -> dict[str, float]:
     """Mass fractions by element symbol."""
-    return dict(physics_tables().metadata["materials"][_row(material)]["composition"])
+    return dict(physics_tables().metadata["materials"][material_row(material)]["composition"])
 
 
 def source(material: str) -> str:
     """Where composition and density come from."""
-    return physics_tables().metadata["materials"][_row(material)]["source"]
+    return physics_tables().metadata["materials"][material_row(material)]["source"]
 
 
 def mass_attenuation(material: str, energy_kev) -> np.ndarray:
@@ -64,15 +65,16 @@ def mass_attenuation(material: str, energy_kev) -> np.ndarray:
     At an edge's own energy the value is the one above the edge. Raises InputError for an unknown material or an energy
     outside 1 to 150 keV.
     """
-    return _interpolated(physics_tables().mass_attenuation[_row(material)], energy_kev)
+    return interpolated(physics_tables().mass_attenuation[material_row(material)], energy_kev)
 
 
 def mass_energy_transfer(material: str, energy_kev) -> np.ndarray:
     """Mass energy-transfer coefficient mu_tr/rho in cm2/g (K and L fluorescence leaves), as `mass_attenuation`."""
-    return _interpolated(physics_tables().mass_energy_transfer[_row(material)], energy_kev)
+    return interpolated(physics_tables().mass_energy_transfer[material_row(material)], energy_kev)
 
 
-def _interpolated(coefficients: np.ndarray, energy_kev) -> np.ndarray:
+def interpolated(coefficients: np.ndarray, energy_kev) -> np.ndarray:
+    """Log-log between the knots of the tables, for one row (k,) of positive coefficients; in the shape of `energy_kev`."""
     knots = physics_tables().energies
     energy = np.asarray(energy_kev, dtype=np.float64)
     if not ((energy >= knots[0]) & (energy <= knots[-1])).all():
