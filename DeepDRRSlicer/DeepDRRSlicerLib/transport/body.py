@@ -8,10 +8,9 @@ import numpy as np
 
 from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
-from DeepDRRSlicerLib.projection.coarse import halved
 from DeepDRRSlicerLib.transport.tracking import BLOCK
 
-FINEST_VOXEL = 1.5  # mm: scatter is smooth, and smaller voxels only cost time
+FINEST_VOXEL = 2.0  # mm: scatter is smooth, and smaller voxels only cost time
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,10 +34,27 @@ class Body:
 
 
 def coarsened(volume: MaterialVolume) -> MaterialVolume:
-    """The volume, halved as long as its largest voxels stay within FINEST_VOXEL along every side."""
-    while np.linalg.norm(volume.ijk_to_ras[:3, :3], axis=0).max() * 2 <= FINEST_VOXEL:
-        volume = halved(volume)
-    return volume
+    """The means over as many voxels along each side as fit into FINEST_VOXEL; the mass stays, to within rounding.
+
+    Where a size is no multiple, the last voxels are paired with the air beyond them.
+    """
+    spacing = np.linalg.norm(volume.ijk_to_ras[:3, :3], axis=0)
+    steps = np.maximum(1, (FINEST_VOXEL / spacing + 1e-6).astype(int))
+    if (steps == 1).all():
+        return volume
+    i, j, k = steps
+    size = [-(-n // step) for n, step in zip(volume.size, steps, strict=True)]
+    density = np.empty((len(volume.materials), *reversed(size)), dtype=np.uint16)
+    padded = np.zeros((k, size[1] * j, size[0] * i), dtype=np.uint16)
+    for fine, coarse in zip(volume.density, density, strict=True):
+        for plane in range(size[2]):
+            part = fine[plane * k : (plane + 1) * k]
+            padded[...] = 0
+            padded[: len(part), : part.shape[1], : part.shape[2]] = part
+            coarse[plane] = np.rint(padded.reshape(k, size[1], j, size[0], i).mean(axis=(0, 2, 4)))
+    to_fine = np.diag([*steps, 1.0])
+    to_fine[:3, 3] = (steps - 1) / 2
+    return MaterialVolume(volume.materials, density, volume.scale, volume.ijk_to_ras @ to_fine)
 
 
 def body_of(volume: MaterialVolume, beam: ConeBeam) -> Body:
