@@ -41,7 +41,7 @@ def test_coarser_voxels_keep_mass_and_place():
     coarse = coarsened(fine)
     assert coarse.size == (5, 7, 9)  # 2 voxels of 0.7 and 0.9 mm fit into 2 mm, one of 2.5 does not
     for a, b in zip(moments(fine), moments(coarse), strict=True):
-        assert np.allclose(a, b, rtol=2e-5, atol=2e-3)
+        assert np.allclose(a, b, rtol=2e-5, atol=0.05)  # centres: what lies within a coarse voxel is lost
     large = slab(100, 100)
     assert coarsened(large) is large
 
