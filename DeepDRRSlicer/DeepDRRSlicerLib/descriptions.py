@@ -10,6 +10,7 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import MISSING, fields, is_dataclass
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from types import NoneType, UnionType
@@ -29,11 +30,11 @@ def read_description(kind: str, name: str | Path, parse: Callable):
     """parse(data, path) of a shipped description by name, or of any file by path.
 
     Raises InputError where there is no such file, it is not JSON, or parse raises ValueError, whose clause names the
-    fault and its place.
+    fault and its place. The same file gives the same object again: nobody may change it.
     """
     path = description_file(kind, name)
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        text = _text(path, _state(path))
     except OSError as error:
         raise InputError(
             f"There is no {kind} {str(name)!r}; give the path of a {kind} file or one of: "
@@ -42,9 +43,30 @@ def read_description(kind: str, name: str | Path, parse: Callable):
     except (ValueError, RecursionError) as error:
         raise InputError(f"The {kind} file {name} is not valid JSON: {error}.") from error
     try:
-        return parse(data, path)
+        return _parsed(parse, path, text)
     except ValueError as error:
         raise InputError(f"The {kind} file {name} cannot be used: {str(error).rstrip('.')}.") from error
+
+
+def _state(path):
+    """What changes with a file's contents; a file inside an archive does not."""
+    if not isinstance(path, Path):
+        return None
+    found = path.stat()
+    return found.st_mtime_ns, found.st_size
+
+
+@lru_cache(maxsize=32)
+def _text(path, state) -> str:
+    """The text of a JSON file, read anew only when it has changed: a C-arm that is dragged asks many times."""
+    text = path.read_text(encoding="utf-8")
+    json.loads(text)
+    return text
+
+
+@lru_cache(maxsize=32)
+def _parsed(parse: Callable, path, text: str):
+    return parse(json.loads(text), path)
 
 
 def description_file(kind: str, name: str | Path):
@@ -53,6 +75,7 @@ def description_file(kind: str, name: str | Path):
     return shipped if shipped.is_file() else Path(name)
 
 
+@lru_cache
 def _folder(kind: str):
     return files("DeepDRRSlicerLib") / "data" / f"{kind}s"
 

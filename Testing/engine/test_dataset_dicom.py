@@ -86,6 +86,18 @@ def test_orientation_of_an_anteroposterior_view():
     assert (_letter(e_c), _letter(e_r)) == ("L", "F")
 
 
+def test_the_patient_position_is_written_and_leaves_the_angles_to_the_patient(folder, tmp_path):
+    prone = write_set(tmp_path / "prone", [{"writer": "dicom", "patient_position": "FFP"}], range(2))
+    for path, usual in zip(files(prone), files(folder)):
+        data, supine = pydicom.dcmread(path), pydicom.dcmread(usual)
+        assert (data[0x0018, 0x5100].value, supine[0x0018, 0x5100].value) == ("FFP", "HFS")
+        assert data.PositionerPrimaryAngle == supine.PositionerPrimaryAngle
+        assert data.PatientOrientation == supine.PatientOrientation
+    for wrong in ("SITTING", None, ["HFS"], "hfs"):
+        with pytest.raises(InputError, match="patient_position must be one of HFS, HFP"):
+            WriterOptions(patient_position=wrong)
+
+
 def test_uids_are_of_the_job_and_differ_between_images(folder, cine):
     data = [pydicom.dcmread(path) for path in files(folder)]
     assert len({d.SOPInstanceUID for d in data}) == 5 and all(d.SOPInstanceUID.is_valid for d in data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -58,12 +59,14 @@ class ConeBeam:
         if self.sid < _LEAST_SID:
             raise InputError("The source lies in the detector plane; move one of them away from the other.")
 
-    @property
+    @cached_property
     def normal(self) -> np.ndarray:
         """(3,) unit vector d at a right angle to the detector, pointing away from the source."""
-        return np.cross(self.e_c, self.e_r) * self._handedness
+        normal = np.cross(self.e_c, self.e_r) * self._handedness
+        normal.flags.writeable = False
+        return normal
 
-    @property
+    @cached_property
     def sid(self) -> float:
         """Source-image distance in mm, along the detector's normal."""
         return float(self.normal @ (self.pixel00 - self.source))
@@ -111,7 +114,7 @@ class ConeBeam:
         """3x4 projection matrix K [R|t]: homogeneous RAS mm to homogeneous (column, row) pixels."""
         return self.K @ np.column_stack([self.R, self.t])
 
-    @property
+    @cached_property
     def _handedness(self) -> float:
         """-1 for an image seen from the detector towards the source, +1 for its mirror image."""
         return float(np.sign(np.cross(self.e_c, self.e_r) @ (self.pixel00 - self.source)))

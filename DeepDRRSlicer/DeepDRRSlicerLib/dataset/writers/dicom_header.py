@@ -76,6 +76,7 @@ def _identity(data, first: Mapping, options: WriterOptions) -> None:
     data.PatientBirthDate = data.PatientSex = data.Laterality = ""
     data.StudyID, data.AccessionNumber, data.ReferringPhysicianName = "1", "", ""
     data.StudyDescription = data.SeriesDescription = "Simulated radiographs"
+    data.PatientPosition = options.patient_position
     data.Modality, data.SeriesNumber, data.InstanceNumber, data.AcquisitionNumber = "XA", 1, index + 1, index + 1
     data.Manufacturer, data.ManufacturerModelName = "DeepDRRSlicer", _words(first.get("device") or "simulated C-arm")
     data.SoftwareVersions, data.DeviceSerialNumber = DeepDRRSlicerLib.__version__, "0"

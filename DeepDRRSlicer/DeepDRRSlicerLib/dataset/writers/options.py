@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from numbers import Real
 
 from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.geometry.positioning import DEFAULT_POSITION, POSITIONS
 
 _OF_THE_JOB = ("job_hash", "date", "licence")
 
@@ -21,6 +22,8 @@ class WriterOptions:
     pixel beside the picture. thickness: mm of each segment and tool along the rays. heatmap_sigma: pixels, of a heat
     map for each landmark, or None. shard_size: samples in a WebDataset shard. cine: samples that share
     settings["sequence"] become one multi-frame DICOM file. frame_rate: of such a run, frames per second.
+    patient_position: how the patient lies on the table, as DICOM's Patient Position says it; the angles stay
+    patient-based.
 
     Raises InputError for a value that is out of range.
     """
@@ -36,6 +39,7 @@ class WriterOptions:
     shard_size: int = 100
     cine: bool = False
     frame_rate: float = 15.0
+    patient_position: str = DEFAULT_POSITION
 
     def __post_init__(self):
         if not re.fullmatch(r"\d{8}", self.date):
@@ -51,6 +55,10 @@ class WriterOptions:
             raise InputError(f"The option shard_size must be a whole number from 1, not {self.shard_size!r}.")
         if not _positive(self.frame_rate, 1000):
             raise InputError(f"The option frame_rate must be frames per second above 0, not {self.frame_rate!r}.")
+        if self.patient_position not in list(POSITIONS):
+            raise InputError(
+                f"The option patient_position must be one of {', '.join(POSITIONS)}, not {self.patient_position!r}."
+            )
 
 
 def writer_options(given: Mapping, job_hash: str, date: str, licence: str) -> WriterOptions:
