@@ -325,9 +325,7 @@ def incoherent_function(composition):
         return xraylib.SF_Compt(z, known) * (q / known) ** 2
 
     atoms = {z: fraction / xraylib.AtomicWeight(z) for z, fraction in composition.items()}
-    scattering = sum(
-        number * np.array([of_element(z, q) for q in MOMENTUM_TRANSFER]) for z, number in atoms.items()
-    )
+    scattering = sum(number * np.array([of_element(z, q) for q in MOMENTUM_TRANSFER]) for z, number in atoms.items())
     return np.clip(scattering / sum(number * z for z, number in atoms.items()), 0.0, 1.0)
 
 

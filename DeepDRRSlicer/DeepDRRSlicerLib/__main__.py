@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 import DeepDRRSlicerLib
-from DeepDRRSlicerLib.commands import bench, dataset, export, info, simulate, validate
+from DeepDRRSlicerLib.commands import bench, dataset, export, info, montecarlo, simulate, train, validate
 from DeepDRRSlicerLib.errors import InputError
 
 
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     program = _Parser(prog="deepdrr-slicer", description="Realistic, physically scaled fluoroscopy from CT.")
     program.add_argument("--version", action="version", version=DeepDRRSlicerLib.__version__)
     commands = program.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=_Parser)
-    for command in (simulate, export, dataset, validate, bench, info):
+    for command in (simulate, montecarlo, export, dataset, train, validate, bench, info):
         command.add_parser(commands)
     return program
 

@@ -15,14 +15,17 @@ ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "DeepDRRSlicer"
 ENGINE = SHIPPED / "DeepDRRSlicerLib"
 ORDER = ["errors", "descriptions", "geometry", "physics", "anatomy", "projection", "transport", "simulation",
-         "validation", "learning", "dataset", "training", "commands", "__main__"]  # fmt: skip
+         "validation", "rehearsal", "learning", "dataset", "training", "commands", "__main__"]  # fmt: skip
 ABOVE = ["scene", "ui"]
 SLICER_ONLY = {"slicer", "vtk", "qt", "ctk"}
-# Compiled by numba; they are imported when one projects.
-COMPILED = tuple(
+# Compiled by numba, or made of torch; they are imported when one projects, classifies or trains.
+LAZY = tuple(
     f"projection.{name}"
     for name in ("slab_numba", "vectors", "compiled", "mesh_crossings", "mesh_displacement", "thickness")
-) + tuple(f"transport.{name}" for name in ("random", "interactions", "tracking", "histories"))
+) + tuple(f"transport.{name}" for name in ("random", "interactions", "tracking", "histories")) + (
+    "learning.network", "learning.inference", "training.decomposition.loss", "training.decomposition.trainer",
+    "training.scatter.model",
+)  # fmt: skip
 HEAVY = {"torch", "numba", "SimpleITK", "pycuda", "ray", "trimesh", "scipy"}
 
 
@@ -57,7 +60,7 @@ def test_imports_point_one_way(path):
 
 @pytest.mark.parametrize("path", [*python_files(), SHIPPED / "DeepDRRSlicer.py"], ids=lambda p: p.name)
 def test_nothing_heavy_is_imported_at_file_scope(path):
-    if ".".join(path.relative_to(ENGINE.parent).with_suffix("").parts).endswith(COMPILED):
+    if ".".join(path.relative_to(ENGINE.parent).with_suffix("").parts).endswith(LAZY):
         return
     assert not HEAVY & {name.split(".")[0] for name in imports(path, file_scope=True)}
 
@@ -65,7 +68,7 @@ def test_nothing_heavy_is_imported_at_file_scope(path):
 def test_the_engine_loads_without_any_heavy_package():
     """Slicer loads every module at start-up, with or without numba and torch."""
     names = [".".join(path.relative_to(SHIPPED).with_suffix("").parts) for path in python_files()]
-    names = [n for n in names if not n.endswith(COMPILED) and n.split(".")[1] not in ABOVE]
+    names = [n for n in names if not n.endswith(LAZY) and n.split(".")[1] not in ABOVE]
     code = f"""
 import importlib, sys
 sys.path.insert(0, {str(SHIPPED)!r})

@@ -20,7 +20,11 @@ def border_mask(volume: Volume, beam: ConeBeam, threshold_hu: float = BODY_HU) -
 
     Only what lies between source and pixel counts: a detector or source inside the CT is no border.
     """
-    volume = _without_padding(volume)
+    return crossed_border(without_padding(volume), beam, threshold_hu)
+
+
+def crossed_border(volume: Volume, beam: ConeBeam, threshold_hu: float = BODY_HU) -> np.ndarray:
+    """As border_mask, of a volume that is `without_padding`, to which one comes back view after view."""
     to_index = np.linalg.inv(volume.ijk_to_ras)
     source = transform_points(to_index, beam.source)
     rows, columns = beam.size
@@ -48,7 +52,8 @@ def border_mask(volume: Volume, beam: ConeBeam, threshold_hu: float = BODY_HU) -
     return flagged
 
 
-def _without_padding(volume: Volume) -> Volume:
+def without_padding(volume: Volume) -> Volume:
+    """The volume without up to two outermost planes of nothing but padding on each side."""
     low, high = [0, 0, 0], list(volume.size)
     for axis in range(3):
         planes = np.moveaxis(volume.array, 2 - axis, 0)

@@ -16,15 +16,14 @@ adds about 1 % of water on every path outside the patient and draws the field of
 a voxel is air, and from -945 HU on it follows the straight line again.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 
 from DeepDRRSlicerLib.anatomy.ct import LOWEST_HU
-from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume, scale_of
-from DeepDRRSlicerLib.anatomy.volume import Volume, shifted_affine
+from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
+from DeepDRRSlicerLib.anatomy.table_lookup import looked_up
+from DeepDRRSlicerLib.anatomy.volume import Volume
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.physics.basis import basis_of
 
@@ -33,11 +32,6 @@ LUNG_HU, LUNG_DENSITY = -741.0, 0.26
 BONE_HU, BONE_DENSITY = 1577.0, 1.92
 TITANIUM_DENSITY = 4.54
 NOISE_END_HU, AIR_END_HU = -975.0, -945.0
-
-# Between this and air lies nothing that a radiograph shows (0.1 g/cm3), but much noise and foam of the couch.
-BODY_BOX_HU = -900
-# Voxels converted at once: few enough for the temporary arrays (some MB) to stay in the cache.
-_SLAB_VOXELS = 250_000
 
 
 @dataclass(frozen=True)
@@ -148,38 +142,9 @@ def decompose(volume: Volume, model: HUModel = HUModel()) -> MaterialVolume:
     65535 steps of the highest that occurs (at most 1/131070 of it).
     Raises InputError when no voxel is above -900 HU.
     """
-    low, high = _body_box(volume.array)
-    body = volume.cropped(low, high).array
     highest = int(np.ceil(model.metal_threshold + model.metal_ramp))
     channels, table = channel_table(np.arange(LOWEST_HU, highest + 1), model)
-
-    planes = max(1, _SLAB_VOXELS // body[0].size)
-    slabs = [slice(k, k + planes) for k in range(0, len(body), planes)]
-    occurs = np.zeros(len(table), dtype=bool)
-
-    def mark(slab):
-        occurs[_table_index(body[slab], highest)] = True
-
-    _on_all_cores(mark, slabs)
-    present = [m for m in range(len(channels)) if (table[occurs, m] > 0).any()]
-    scale = scale_of(table[occurs][:, present].max(axis=0))
-    levels = np.rint(np.where(occurs[:, None], table[:, present], 0) / scale).astype(np.uint16)
-
-    density = np.empty((len(present), *body.shape), dtype=np.uint16)
-
-    def fill(slab):
-        index = _table_index(body[slab], highest)
-        for column, channel in zip(levels.T, density, strict=True):
-            np.take(np.ascontiguousarray(column), index, out=channel[slab], mode="clip")
-
-    _on_all_cores(fill, slabs)
-    names = tuple(channels[m] for m in present)
-    return MaterialVolume(names, density, scale, shifted_affine(volume.ijk_to_ras, low))
-
-
-def _on_all_cores(function, slabs) -> None:
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(function, slabs))
+    return looked_up(volume, lambda window: table_index(volume.array[window], highest), channels, table)
 
 
 def channel_table(hu, model: HUModel = HUModel()) -> tuple[tuple[str, ...], np.ndarray]:
@@ -190,27 +155,8 @@ def channel_table(hu, model: HUModel = HUModel()) -> tuple[tuple[str, ...], np.n
     return basis.channels, hu_to_partial_densities(hu, model)[..., columns] @ basis.matrix
 
 
-def _table_index(hu: np.ndarray, highest: int) -> np.ndarray:
-    """Row of the table for each voxel."""
+def table_index(hu: np.ndarray, highest: int) -> np.ndarray:
+    """Row of a table with one entry per integer HU, from LOWEST_HU to `highest`, for each voxel."""
     if hu.dtype.kind == "f":
         hu = np.rint(hu)
     return np.clip(hu, LOWEST_HU, highest).astype(np.intp) - LOWEST_HU
-
-
-def _body_box(hu: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First and last + 1 index (i, j, k) of the box around voxels above -900 HU, with a margin of one voxel."""
-    occupied = [np.zeros(n, dtype=bool) for n in hu.shape]
-    for k, plane in enumerate(hu):
-        body = plane > BODY_BOX_HU
-        occupied[1] |= body.any(axis=1)
-        occupied[2] |= body.any(axis=0)
-        occupied[0][k] = body.any()
-    if not occupied[0].any():
-        raise InputError(
-            f"No voxel of the CT is denser than {BODY_BOX_HU} HU, so there is nothing to image; check that the volume "
-            "holds HU and a body."
-        )
-    found = [np.flatnonzero(axis) for axis in reversed(occupied)]
-    low = np.array([max(0, f[0] - 1) for f in found])
-    high = np.array([min(n, f[-1] + 2) for f, n in zip(found, hu.shape[::-1], strict=True)])
-    return low, high

@@ -7,7 +7,8 @@ import numpy as np
 
 from DeepDRRSlicerLib.anatomy.image_io import LPS_TO_RAS
 from DeepDRRSlicerLib.anatomy.label_names import label_color
-from DeepDRRSlicerLib.anatomy.volume import checked_affine, shifted_affine, transform_points
+from DeepDRRSlicerLib.anatomy.nearest import box_in, sampled
+from DeepDRRSlicerLib.anatomy.volume import checked_affine, shifted_affine
 from DeepDRRSlicerLib.errors import InputError
 
 
@@ -43,7 +44,7 @@ def write_segments(path, segments) -> None:
         raise InputError("There is no segment to write; draw or import one.")
     filled = [segment.mask for segment in segments if segment.mask.array.any()] or [segments[0].mask]
     grid = min(filled, key=lambda mask: abs(np.linalg.det(mask.ijk_to_ras)))
-    boxes = [_box_in(grid, mask) if mask.array.any() else None for mask in (s.mask for s in segments)]
+    boxes = [box_in(grid, mask) if mask.array.any() else None for mask in (s.mask for s in segments)]
     corners = [corner for box in boxes if box is not None for corner in box] or [np.zeros(3, int)]
     low, high = np.min(corners, axis=0), np.max(corners, axis=0) + 1
     layers, labels, places = [], [], []
@@ -51,7 +52,7 @@ def write_segments(path, segments) -> None:
         if box is None:
             inside, window = np.zeros((0, 0, 0), bool), (slice(0),) * 3
         else:
-            inside = _sampled(grid, segment.mask, *box)
+            inside = sampled(grid, segment.mask, *box)
             window = tuple(slice(a, b) for a, b in zip((box[0] - low)[::-1], (box[1] - low)[::-1] + 1, strict=True))
         layer = next((n for n, taken in enumerate(layers) if not taken[window][inside].any()), len(layers))
         if layer == len(layers):
@@ -66,27 +67,6 @@ def write_segments(path, segments) -> None:
         for n, (segment, place) in enumerate(zip(segments, places, strict=True))
     ]
     _write(path, maps, shifted_affine(grid.ijk_to_ras, low), entries)
-
-
-def _box_in(grid, mask) -> tuple[np.ndarray, np.ndarray]:
-    """(first, last) index (i, j, k) of the voxels of a grid that can lie inside a mask."""
-    corners = transform_points(np.linalg.inv(grid.ijk_to_ras), mask.corners_ras())
-    return np.floor(corners.min(axis=0) + 0.51).astype(int), np.ceil(corners.max(axis=0) - 0.51).astype(int)
-
-
-def _sampled(grid, mask, first, last) -> np.ndarray:
-    """(k, j, i) bool: which voxels of a grid, from index first to last, have their centre inside a mask."""
-    to_mask = np.linalg.inv(mask.ijk_to_ras) @ shifted_affine(grid.ijk_to_ras, first)
-    shape = tuple((last - first)[::-1] + 1)
-    if shape == mask.array.shape and np.allclose(to_mask, np.eye(4), atol=1e-3):
-        return mask.array != 0
-    inside = np.zeros(shape, bool)
-    j, i = np.meshgrid(np.arange(shape[1]), np.arange(shape[2]), indexing="ij")
-    for k, plane in enumerate(inside):
-        at = np.rint(transform_points(to_mask, np.stack([i, j, np.full_like(i, k)], axis=-1))).astype(int)
-        there = ((at >= 0) & (at < mask.size)).all(axis=-1)
-        plane[there] = mask.array[tuple(at[there].T[::-1])] != 0
-    return inside
 
 
 def _write(path, layers: np.ndarray, ijk_to_ras, entries) -> None:

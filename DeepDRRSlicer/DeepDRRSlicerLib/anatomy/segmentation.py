@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,9 +65,16 @@ def read_segmentation(path, names=None) -> list[Segment]:
         return _from_tags(path.name, layers, ijk_to_ras, tags)
     if layers.shape[3] > 1:
         raise InputError(f"'{path.name}' has {layers.shape[3]} values per voxel and no segments; choose a label map.")
-    masks = _masks(path.name, layers[..., 0], ijk_to_ras)
-    known = label_names(names, path)
-    return [Segment(known.get(label, f"label {label}"), mask, label_color(label)) for label, mask in masks.items()]
+    return segments_of_labels(Volume(layers[..., 0], ijk_to_ras), label_names(names, path), path.name)
+
+
+def segments_of_labels(labels: Volume, names: Mapping[int, str], name: str = "the label map") -> list[Segment]:
+    """The segments of a label map; a label without a name is "label 7", and its number is its id.
+
+    name: what messages call the map. Raises InputError when the values are no labels.
+    """
+    masks = _masks(name, labels.array, labels.ijk_to_ras)
+    return [Segment(names.get(n, f"label {n}"), mask, label_color(n), id=str(n)) for n, mask in masks.items()]
 
 
 def _segment_tags(image) -> dict[int, dict[str, str]]:

@@ -1,5 +1,6 @@
 """A scalar volume in patient space: an array and the matrix that places its voxels."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,3 +98,11 @@ def corners_ras(size, ijk_to_ras: np.ndarray) -> np.ndarray:
     """Corners (8, 3) in RAS mm of a grid of `size` (i, j, k) voxels, at their outer borders; i runs fastest."""
     corners = [(i, j, k) for k in (0, 1) for j in (0, 1) for i in (0, 1)]
     return transform_points(ijk_to_ras, np.array(corners) * np.array(size) - 0.5)
+
+
+def content_hash(volume: Volume) -> str:
+    """Hex SHA-256 of a volume's voxels, their type and their place."""
+    digest = hashlib.sha256(repr((volume.array.shape, volume.array.dtype.str, volume.ijk_to_ras.tolist())).encode())
+    for plane in volume.array:
+        digest.update(np.ascontiguousarray(plane))
+    return digest.hexdigest()

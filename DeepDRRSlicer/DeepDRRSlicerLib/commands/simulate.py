@@ -5,11 +5,22 @@ from __future__ import annotations
 import argparse
 import time
 
+from DeepDRRSlicerLib.commands.view_options import (
+    DEFAULT_DEVICE,
+    add_ct,
+    add_matter,
+    add_threads,
+    add_view,
+    beam_from_file,
+    check_threads,
+    labelling_of,
+    pose_of,
+    tools_of,
+)
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.simulation.technique import MANUAL
 
-_DEFAULT_DEVICE = "mobile_carm"
-_ANGLE_OPTIONS = ("primary_angle", "secondary_angle", "isocenter", "sid", "sod", "size", "pitch")
+SCATTER = ("none", "montecarlo")
 
 
 def add_parser(commands) -> None:
@@ -21,29 +32,8 @@ def add_parser(commands) -> None:
         "counts.nrrd (of detectors with a bit depth), area_density.nrrd (g/cm2 per material), display.png and "
         "view.json; with --segmentation or --landmarks also masks.seg.nrrd, thickness.nrrd (mm) and landmarks.json.",
     )
-    add = command.add_argument
-    add("ct", metavar="CT", help="NIfTI, NRRD or MetaImage file, or a folder of DICOM slices")
-    add("-o", "--output", metavar="DIR", required=True, help="folder for the files of the view")
-    add("--series", help="which DICOM series, where the folder holds several: number in the list, or UID")
-    view = command.add_argument_group("view")
-    view.add_argument("--geometry", metavar="FILE", help="JSON with K, R, t or source, detector_center, e_c, e_r; "
-                      "pitch and size; instead of the options below")  # fmt: skip
-    view.add_argument("--primary-angle", type=float, metavar="DEG", help="+ LAO, - RAO (default 0)")
-    view.add_argument("--secondary-angle", type=float, metavar="DEG", help="+ cranial, - caudal (default 0)")
-    view.add_argument(
-        "--isocenter", type=float, nargs=3, metavar=("R", "A", "S"), help="mm (default: centre of the CT)"
-    )
-    view.add_argument("--sid", type=float, metavar="MM", help="source-image distance (default: the device's)")
-    view.add_argument("--sod", type=float, metavar="MM", help="source-isocentre distance (default: the device's)")
-    view.add_argument("--size", type=int, nargs=2, metavar=("ROWS", "COLS"), help="pixels (default: the detector's)")
-    view.add_argument("--pitch", type=float, metavar="MM", help="pixel pitch (default: the detector's)")
-    machine = command.add_argument_group("machine")
-    machine.add_argument("--device", metavar="NAME|FILE", help="C-arm; its limits hold where it is named "
-                         f"(default: the distances of {_DEFAULT_DEVICE}, without limits)")  # fmt: skip
-    machine.add_argument("--detector", metavar="NAME|FILE", help="detector (default: the device's)")
-    machine.add_argument("--grid", metavar="NAME|FILE", help="anti-scatter grid (default: the device's)")
-    machine.add_argument("--filtration", metavar="LIST", help="total, in mm, as Al:3,Cu:0.1 (default: the device's); "
-                         "with --mode manual")  # fmt: skip
+    add_ct(command)
+    add_view(command)
     technique = command.add_argument_group("technique")
     add = technique.add_argument
     add("--mode", choices=(MANUAL, "fluoro", "spot", "cine"), default=MANUAL,
@@ -54,6 +44,10 @@ def add_parser(commands) -> None:
         help="mm at the detector from the middle of the image to each edge of the field")  # fmt: skip
     add("--heel", action="store_true", help="with the heel effect of the anode")
     add("--pincushion", action="store_true", help="with the detector's distortion; not together with labels")
+    add("--scatter", choices=SCATTER, default="none",
+        help="how it is found: montecarlo follows photons, a minute a view (default: %(default)s)")  # fmt: skip
+    add("--histories", type=int, default=2_000_000, metavar="N",
+        help="photons that the Monte Carlo follows (default: %(default)s)")  # fmt: skip
     noise = technique.add_mutually_exclusive_group()
     noise.add_argument("--seed", type=int, default=0, metavar="N", help="of the noise (default: %(default)s)")
     noise.add_argument("--no-noise", action="store_true", help="the expected image")
@@ -65,14 +59,11 @@ def add_parser(commands) -> None:
     add("--invert", action="store_true", help="bone black")
     add("--unsharp", type=float, default=0.0, metavar="AMOUNT", help="unsharp masking, radius 20 pixels")
     add("--edges", type=float, default=0.0, metavar="AMOUNT", help="edge enhancement, radius 1 pixel")
-    scene = command.add_argument_group("tools in the beam")
-    scene.add_argument("--tool", action="append", default=[], metavar="MESH:MATERIAL[:TRANSFORM]",
-                       help="closed surface (STL, OBJ, PLY, VTK) of a material; may be repeated")  # fmt: skip
+    add_matter(command)
     labels = command.add_argument_group("labels")
     labels.add_argument("--segmentation", metavar="FILE", help="label map or .seg.nrrd; labels only, not the image")
     labels.add_argument("--landmarks", metavar="FILE", help=".mrk.json, .fcsv, or JSON {name: [R, A, S]}")
-    command.add_argument("--backend", choices=("auto", "cpu"), default="auto", help="projector (default: %(default)s)")
-    command.add_argument("--threads", type=int, metavar="N", help="compute with at most N threads (default: all cores)")
+    add_threads(command)
     command.set_defaults(run=run)
 
 
@@ -91,9 +82,8 @@ def run(options: argparse.Namespace) -> None:
     start = time.perf_counter()
     if options.pincushion and (options.segmentation or options.landmarks):
         raise InputError("Labels are made for the undistorted picture; leave out --pincushion or the labels.")
-    if options.threads is not None and options.threads < 1:
-        raise InputError(f"The number of threads must be 1 or more, not {options.threads}.")
-    device = load_device(options.device or _DEFAULT_DEVICE)
+    check_threads(options)
+    device = load_device(options.device or DEFAULT_DEVICE)
     detector = load_detector(options.detector or device.detector)
     if options.pincushion and detector.distortion == 0:
         raise InputError(f"{detector.name} does not distort; leave out --pincushion.")
@@ -101,13 +91,14 @@ def run(options: argparse.Namespace) -> None:
     display = _display(options)
     segments = read_segmentation(options.segmentation) if options.segmentation else []
     landmarks = read_landmarks(options.landmarks) if options.landmarks else []
-    tools = _tools(options)
-    fixed_beam = _beam_from_file(options)
+    tools = tools_of(options)
+    fixed_beam = beam_from_file(options)
+    materials = labelling_of(options)
     ct = read_ct(options.ct, options.series)
-    pose = None if fixed_beam else _pose(options, device, detector, ct)
+    pose = None if fixed_beam else pose_of(options, device, detector, ct)
     beam = fixed_beam or pose.beam()
 
-    simulator = Simulator(ct, backend=options.backend, threads=options.threads)
+    simulator = Simulator(ct, materials.decomposition(), options.backend, options.threads, progress=_NetworkNote())
     radiograph = simulator.simulate(beam, acquisition, tools)
     if pose:
         radiograph = with_pose(radiograph, pose, device)
@@ -116,6 +107,7 @@ def run(options: argparse.Namespace) -> None:
         labels = ViewLabels([label_segment(s, beam) for s in segments], label_landmarks(landmarks, beam))
     for path in write_view(options.output, radiograph, labels, display):
         print(path)
+    print(_materials(radiograph.metadata["materials"]))
     print(_exposure(radiograph.metadata))
     if radiograph.remarks:
         print(f"Note: {radiograph.remarks}")
@@ -125,6 +117,26 @@ def run(options: argparse.Namespace) -> None:
     if options.segmentation and not segments:
         print(f"Note: {options.segmentation} holds no segments.")
     print(f"Done in {time.perf_counter() - start:.1f} s.")
+
+
+class _NetworkNote:
+    """Says once that the network is at work; one whose answer was kept is at its end at once."""
+
+    def __init__(self):
+        self._said = False
+
+    def __call__(self, fraction: float) -> None:
+        if fraction < 1 and not self._said:
+            self._said = True
+            print("The network looks at the CT, once per patient; that may take a minute ...", flush=True)
+
+
+def _materials(used: dict) -> str:
+    """How the CT became materials, in one line."""
+    parts = [used["model"]]
+    if "segmentation" in used:
+        parts = [f"{len(used['segments'])} segments of {used['segmentation']}", f"the rest by {used['unsegmented']}"]
+    return f"Materials: {', '.join(parts)}; couch {used['couch']}."
 
 
 def _exposure(metadata: dict) -> str:
@@ -155,10 +167,20 @@ def _acquisition(options, device, detector):
         grid=load_grid(options.grid) if options.grid else None,
         seed=None if options.no_noise else options.seed,
         distortion=options.pincushion,
+        scatter=_scatter(options),
     )
     if options.device:
         acquisition.check_device()
     return acquisition
+
+
+def _scatter(options):
+    """The model of --scatter."""
+    if options.scatter == "none":
+        return None
+    from DeepDRRSlicerLib.simulation.scatter_montecarlo import MonteCarloScatter
+
+    return MonteCarloScatter(options.histories, max(options.seed, 0), options.threads)
 
 
 def _technique(options, device):
@@ -188,40 +210,3 @@ def _display(options):
         unsharp_amount=options.unsharp,
         edge_amount=options.edges,
     )
-
-
-def _tools(options):
-    from DeepDRRSlicerLib.projection.tool_files import parse_tool
-
-    return [parse_tool(text) for text in options.tool]
-
-
-def _beam_from_file(options):
-    if not options.geometry:
-        return None
-    given = [f"--{name.replace('_', '-')}" for name in _ANGLE_OPTIONS if getattr(options, name) is not None]
-    if given:
-        raise InputError(f"--geometry says the whole view; leave out {', '.join(given)}.")
-    from DeepDRRSlicerLib.geometry.files import read_beam
-
-    return read_beam(options.geometry)
-
-
-def _pose(options, device, detector, ct):
-    from DeepDRRSlicerLib.geometry.carm import CArmPose
-    from DeepDRRSlicerLib.geometry.device import check_reach
-
-    size, pitch = detector.pixel_grid()
-    pitch = pitch if options.pitch is None else options.pitch
-    pose = CArmPose(
-        primary_angle=options.primary_angle or 0.0,
-        secondary_angle=options.secondary_angle or 0.0,
-        isocenter=tuple(options.isocenter or ct.center_ras),
-        sid=device.source_image_distance.default if options.sid is None else options.sid,
-        sod=device.source_isocenter_distance if options.sod is None else options.sod,
-        size=tuple(options.size or size),
-        pitch=(pitch, pitch),
-    )
-    if options.device:
-        check_reach(pose, device)
-    return pose

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from DeepDRRSlicerLib.anatomy.segment_materials import checked_material_map
 from DeepDRRSlicerLib.dataset.job_fields import FORMAT, JOB_FIELDS, MOST_SAMPLES
 from DeepDRRSlicerLib.dataset.job_parts import (
     Box,
@@ -57,6 +58,8 @@ class Job:
     patients: tuple[PatientFiles, ...]
     labels: LabelChoice
     materials: str
+    material_map: dict[str, str] | None
+    keep_couch: bool
     device: Device
     detector: Detector
     grid: AntiScatterGrid | None
@@ -186,6 +189,10 @@ def _check_names(job: Job) -> None:
         if tool.at_pivot and tool.pivot is None:
             raise ValueError(f"tools[{n}].pivot is missing, which at_pivot needs")
     read_outputs(job.data, job.hash)
+    if job.material_map is not None:
+        if not any(patient.materials for patient in job.patients):
+            raise ValueError("material_map is for the patients' materials, and no patient has any")
+        checked_material_map(job.material_map, "material_map")
     for metal in job.technique.filtration or ():
         _material(f"technique.filtration.{metal}", metal)
 

@@ -53,6 +53,7 @@ _patient = record(parts.PatientFiles, {
     "series": Field(either({str: _short, int: whole(), NoneType: null()}), "of DICOM: its number or UID", None),
     "segmentation": Field(or_null(_path), "label map or .seg.nrrd", None),
     "landmarks": Field(or_null(_path), ".mrk.json, .fcsv or JSON {name: [R, A, S]}", None),
+    "materials": Field(or_null(_path), "label map or .seg.nrrd whose segments are materials", None),
 })  # fmt: skip
 
 _labels = record(parts.LabelChoice, {
@@ -225,7 +226,13 @@ JOB_FIELDS = {
     ),
     "patients": Field(list_of(_patient, 1), "sample i shows patient i modulo their number"),
     "labels": Field(_labels, "what is labelled", {}),
-    "materials": Field(one_of("threshold"), "how the CT becomes materials", "threshold"),
+    "materials": Field(
+        one_of("threshold", "network"),
+        "how the CT, or what a patient's segments leave of it, becomes materials",
+        "threshold",
+    ),
+    "material_map": Field(or_null(mapping(_words, _words)), "materials of segments, by name or pattern", None),
+    "keep_couch": Field(flag(), "whether couch, headrest and clothing are in the picture", False),
     "device": Field(_path, "name or file of a C-arm, whose limits hold", "mobile_carm"),
     "detector": Field(or_null(_path), "name or file; null: the device's", None),
     "grid": Field(or_null(_path), "name of an anti-scatter grid; null: the device's", None),

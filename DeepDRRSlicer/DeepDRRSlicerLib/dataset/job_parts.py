@@ -11,13 +11,14 @@ Triple = tuple[Distribution, Distribution, Distribution]
 
 @dataclass(frozen=True)
 class PatientFiles:
-    """Files relative to the job. series: of a DICOM folder, as in read_ct."""
+    """Files relative to the job. series: of a DICOM folder, as in read_ct. materials: segments that are materials."""
 
     name: str
     ct: str
     series: str | int | None
     segmentation: str | None
     landmarks: str | None
+    materials: str | None
 
 
 @dataclass(frozen=True)

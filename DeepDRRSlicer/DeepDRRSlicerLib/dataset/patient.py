@@ -23,13 +23,17 @@ _CHUNK = 1 << 20
 
 @dataclass(frozen=True, eq=False)
 class PatientData:
-    """What the files of a patient hold, as far as the job labels it. fingerprint: hex digest of all of it."""
+    """What the files of a patient hold, as far as the job labels it. fingerprint: hex digest of all of it.
+
+    materials: segments that are materials; None where it has no such file.
+    """
 
     name: str
     ct: Volume
     segments: tuple[Segment, ...]
     landmarks: tuple[Landmark, ...]
     tool_meshes: tuple[tuple[np.ndarray, np.ndarray], ...]
+    materials: tuple[Segment, ...] | None
     fingerprint: str
 
 
@@ -37,12 +41,13 @@ def read_patient(job: Job, number: int) -> PatientData:
     """The files of the job's patient of that number. Raises InputError, which names patient and file."""
     files = job.patients[number]
     try:
-        paths = [files.ct, files.segmentation, files.landmarks, *(tool.mesh for tool in job.tools)]
+        paths = [files.ct, files.segmentation, files.landmarks, files.materials, *(tool.mesh for tool in job.tools)]
         for path in filter(None, paths):
             _check_sum(job, path)
         ct = read_ct(file_of(job, files.ct), files.series)
         segments = read_segmentation(file_of(job, files.segmentation)) if files.segmentation else []
         landmarks = read_landmarks(file_of(job, files.landmarks)) if files.landmarks else []
+        materials = tuple(read_segmentation(file_of(job, files.materials))) if files.materials else None
         segments = _chosen(segments, job.labels.segments, "segments")
         landmarks = _chosen(landmarks, job.labels.landmarks, "landmarks")
         meshes = tuple(_read_mesh(file_of(job, tool.mesh)) for tool in job.tools)
@@ -52,7 +57,8 @@ def read_patient(job: Job, number: int) -> PatientData:
         raise InputError(
             f"The patient {files.name} cannot be read: {error.strerror or error}; check its files."
         ) from error
-    return PatientData(files.name, ct, segments, landmarks, meshes, _fingerprint(ct, segments, landmarks, meshes))
+    fingerprint = _fingerprint(ct, segments, landmarks, meshes, materials)
+    return PatientData(files.name, ct, segments, landmarks, meshes, materials, fingerprint)
 
 
 def anatomy_of(data: PatientData) -> Anatomy:
@@ -109,7 +115,7 @@ def _read_mesh(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return read_mesh(path)
 
 
-def _fingerprint(ct: Volume, segments, landmarks, meshes) -> str:
+def _fingerprint(ct: Volume, segments, landmarks, meshes, materials) -> str:
     digest = hashlib.sha256()
 
     def add(array):
@@ -118,10 +124,12 @@ def _fingerprint(ct: Volume, segments, landmarks, meshes) -> str:
         for plane in array if array.ndim == 3 else [array]:
             digest.update(np.ascontiguousarray(plane))
 
-    for volume in (ct, *(segment.mask for segment in segments)):
+    for volume in (ct, *(segment.mask for segment in (*segments, *(materials or ())))):
         add(volume.array)
         add(volume.ijk_to_ras)
     digest.update(repr([(s.name, s.color) for s in segments]).encode())
+    if materials is not None:
+        digest.update(repr([(s.name, s.id, s.terminology) for s in materials]).encode())
     digest.update(repr([(one.name, one.position_ras) for one in landmarks]).encode())
     for vertices, faces in meshes:
         add(vertices)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from DeepDRRSlicerLib.anatomy.volume import Volume
 from DeepDRRSlicerLib.dataset.distributions import generator
 from DeepDRRSlicerLib.dataset.job import Job
 from DeepDRRSlicerLib.dataset.job_parts import ToolPlan
@@ -20,6 +20,7 @@ from DeepDRRSlicerLib.dataset.labels import (
     label_segment,
     label_tool,
 )
+from DeepDRRSlicerLib.dataset.materials import segmented, whole_ct
 from DeepDRRSlicerLib.dataset.patient import PatientData, anatomy_of, read_patient
 from DeepDRRSlicerLib.dataset.randomization import draw_look, draw_picture
 from DeepDRRSlicerLib.dataset.sampling import Anatomy, Draw, View, draw_view, rigid
@@ -27,6 +28,7 @@ from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.physics.collimation import Collimation
 from DeepDRRSlicerLib.projection.projector import Stopped
 from DeepDRRSlicerLib.simulation.acquisition import Acquisition, Automatic
+from DeepDRRSlicerLib.simulation.decomposition import Labelling
 from DeepDRRSlicerLib.simulation.radiograph import Radiograph
 from DeepDRRSlicerLib.simulation.simulator import Simulator
 from DeepDRRSlicerLib.simulation.technique import MANUAL, Technique
@@ -82,7 +84,7 @@ def backend_in_use(backend: str) -> str:
 def make_ready(job: Job, data: PatientData, backend: str = "auto", threads: int | None = None) -> ReadyPatient:
     """Decomposes the CT. threads: that take part in one projection. Raises InputError, which names the patient."""
     try:
-        simulator = _simulator(data.ct, backend, threads)
+        simulator = Simulator(data.ct, materials_of_job(job, data).decomposition(), backend, threads)
         tools = tuple(_tool(plan, *mesh) for plan, mesh in zip(job.tools, data.tool_meshes))
         expected = backend_in_use(backend)
         if simulator.projector.name != expected:
@@ -219,8 +221,12 @@ def preview(
     return sorted(samples, key=lambda sample: sample.index)
 
 
-def _simulator(ct: Volume, backend: str, threads: int | None) -> Simulator:
-    return Simulator(ct, backend=backend, threads=threads)
+def materials_of_job(job: Job, data: PatientData) -> Labelling:
+    """What the job says a patient's CT is made of. Raises InputError."""
+    if data.materials is None:
+        return whole_ct(job.materials, job.keep_couch)
+    source = next(patient.materials for patient in job.patients if patient.name == data.name)
+    return segmented(list(data.materials), job.material_map or {}, Path(source).name, job.materials, job.keep_couch)
 
 
 def _tool_pose(

@@ -62,11 +62,11 @@ def write_view(
 def _write_into(folder: Path, radiograph: Radiograph, labels: ViewLabels | None, display: Display) -> None:
     placed = radiograph.beam.image_to_ras()
     materials = {"materials": json.dumps(radiograph.materials), "unit": "g/cm2"}
-    _write_nrrd(folder / "signal.nrrd", radiograph.signal, placed, {"unit": "keV per pixel"})
-    _write_nrrd(folder / "open_field.nrrd", radiograph.open_field, placed, {"unit": "keV per pixel"})
-    _write_nrrd(folder / "area_density.nrrd", np.moveaxis(radiograph.area_density, 0, -1), placed, materials)
+    write_nrrd(folder / "signal.nrrd", radiograph.signal, placed, {"unit": "keV per pixel"})
+    write_nrrd(folder / "open_field.nrrd", radiograph.open_field, placed, {"unit": "keV per pixel"})
+    write_nrrd(folder / "area_density.nrrd", np.moveaxis(radiograph.area_density, 0, -1), placed, materials)
     if radiograph.counts is not None:
-        _write_nrrd(folder / "counts.nrrd", radiograph.counts, placed, {"unit": "counts"}, radiograph.counts.dtype)
+        write_nrrd(folder / "counts.nrrd", radiograph.counts, placed, {"unit": "counts"}, radiograph.counts.dtype)
     _write_image(folder / "display.png", _sitk().GetImageFromArray(display_image(radiograph, display)))
     metadata = radiograph.metadata | {
         "settings_hash": radiograph.settings_hash,
@@ -87,7 +87,7 @@ def _write_segments(folder: Path, radiograph: Radiograph, segments: Sequence[Seg
     if segments:
         thickness = np.stack([segment.thickness for segment in segments], axis=-1)
         header = {"segments": json.dumps(names[:-1]), "unit": "mm"}
-        _write_nrrd(folder / "thickness.nrrd", thickness, placed, header)
+        write_nrrd(folder / "thickness.nrrd", thickness, placed, header)
     return [
         {
             "name": segment.name,
@@ -99,7 +99,7 @@ def _write_segments(folder: Path, radiograph: Radiograph, segments: Sequence[Seg
     ]
 
 
-def _write_nrrd(
+def write_nrrd(
     path: Path, image: np.ndarray, image_to_ras: np.ndarray, header: dict[str, str], kind=np.float32
 ) -> None:
     """(rows, columns) or (rows, columns, components) as one slice in space."""

@@ -74,7 +74,7 @@ def mass_energy_transfer(material: str, energy_kev) -> np.ndarray:
 
 
 def interpolated(coefficients: np.ndarray, energy_kev) -> np.ndarray:
-    """Log-log between the knots of the tables, for one row (k,) of positive coefficients; in the shape of `energy_kev`."""
+    """Log-log between the knots of the tables, of positive coefficients (k,); in the shape of `energy_kev`."""
     knots = physics_tables().energies
     energy = np.asarray(energy_kev, dtype=np.float64)
     if not ((energy >= knots[0]) & (energy <= knots[-1])).all():

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 
 import numpy as np
 
@@ -50,11 +51,14 @@ class Spectrum:
         """Air kerma in uGy/mAs at 1 m."""
         return float(self.fluence @ self.kerma_per_photon)
 
-    @property
+    @cached_property
     def kerma_per_photon(self) -> np.ndarray:
         """(n,) uGy mm2: air kerma of one photon per mm2 of each bin."""
-        return self.energies * mass_energy_transfer("air", self.energies) * (_MM2_PER_CM2 * KEV_PER_GRAM_IN_UGY)
+        kerma = self.energies * mass_energy_transfer("air", self.energies) * (_MM2_PER_CM2 * KEV_PER_GRAM_IN_UGY)
+        kerma.flags.writeable = False
+        return kerma
 
+    @lru_cache(maxsize=64)  # noqa: B019 (a spectrum is small)
     def half_value_layer(self, material: str = "aluminium", order: int = 1) -> float:
         """Thickness in mm that halves the air kerma; order 2 is the layer that halves it once more."""
         kerma = self.fluence * self.kerma_per_photon
@@ -80,7 +84,14 @@ def tube_spectrum(kvp: float, filtration: Mapping[str, float], anode_angle: floa
     photons out of the anode (anode.py), which is validated behind 1 mm Al or more. The unfiltered spectra are spekpy's
     (model casim, doi:10.1002/mp.14945); the filters attenuate by this package's own coefficients. Raises InputError
     for another tube voltage or angle, an unknown or negative filter, and for filters that leave practically nothing.
+    The same tube gives the same object again, whose arrays cannot be written to.
     """
+    return _tube_spectrum(kvp, tuple(filtration.items()), anode_angle)
+
+
+@lru_cache(maxsize=256)  # the brightness control asks for several tube voltages, again for each picture
+def _tube_spectrum(kvp: float, layers: tuple[tuple[str, float], ...], anode_angle: float) -> Spectrum:
+    filtration = dict(layers)
     tables = physics_tables()
     lowest, highest = tables.tube_voltages[[0, -1]]
     if not lowest <= kvp <= highest or kvp != int(kvp):
@@ -98,6 +109,8 @@ def tube_spectrum(kvp: float, filtration: Mapping[str, float], anode_angle: floa
         unfiltered = replace(unfiltered, fluence=unfiltered.fluence * passed)
     spectrum = unfiltered.filtered(filtration)
     if spectrum.air_kerma < _USELESS_KERMA:
-        layers = " and ".join(f"{thickness:g} mm {material}" for material, thickness in filtration.items())
-        raise InputError(f"Practically no radiation at {kvp:g} kV passes {layers}; use less filter or more voltage.")
+        named = " and ".join(f"{thickness:g} mm {material}" for material, thickness in filtration.items())
+        raise InputError(f"Practically no radiation at {kvp:g} kV passes {named}; use less filter or more voltage.")
+    for array in (spectrum.energies, spectrum.fluence):
+        array.flags.writeable = False
     return spectrum

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -81,7 +82,7 @@ def make_projector(volume: MaterialVolume, backend: str = "auto", threads: int |
 
 
 def warm_up() -> None:
-    """Compiles what projection needs, or loads it from numba's cache, by projecting a body of a few voxels.
+    """Compiles what projection needs, or loads it from numba's cache, by projecting a few voxels and a tool in them.
 
     To be called once from a thread of its own when the program starts: half a minute the first time, in which the
     interpreter remains usable by others, below a second later on. Raises what make_projector raises.
@@ -90,3 +91,9 @@ def warm_up() -> None:
     # The detector stands inside the body, which also needs the kernel for slabs that it cuts.
     beam = ConeBeam((1.2, 1.1, -50), (-2, -2, 1), (0.96, 0, 0.28), (0, 1, 0), (1, 1), (6, 6))
     make_projector(body).project([beam])
+    if find_spec("numba") is not None:
+        from DeepDRRSlicerLib.projection.tools import Tool
+
+        corners = np.array([[0.5, 0.5, 0.5], [1.5, 0.5, 0.5], [0.5, 1.5, 0.5], [0.5, 0.5, 1.5]])
+        faces = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+        make_projector(body).project([beam], [Tool("tool", corners, faces, "titanium")])

@@ -8,6 +8,7 @@ from DeepDRRSlicerLib.geometry.device import Device
 from DeepDRRSlicerLib.physics.collimation import Collimation
 from DeepDRRSlicerLib.physics.detector import Detector
 from DeepDRRSlicerLib.physics.grid import Grid, load_grid
+from DeepDRRSlicerLib.simulation.scatter import ScatterModel
 from DeepDRRSlicerLib.simulation.technique import Technique, check_limits
 
 
@@ -32,7 +33,7 @@ class Acquisition:
     device: its tube (anode, focal spot, collimator) is used; its limits hold for an Automatic technique.
     collimation: mm at the detector; None leaves the shutters open. grid: None is the one of the device.
     seed, frame: of the noise, which is the same for the same pair; a seed of None is a picture without noise.
-    distortion: whether the detector's pincushion is applied.
+    distortion: whether the detector's pincushion is applied. scatter: the way to find it; None leaves it out.
     """
 
     device: Device
@@ -43,6 +44,7 @@ class Acquisition:
     seed: int | None = None
     frame: int = 0
     distortion: bool = False
+    scatter: ScatterModel | None = None
 
     def __post_init__(self):
         if self.grid is None:
@@ -71,4 +73,5 @@ class Acquisition:
             "detector": asdict(self.detector),
             "noise": None if self.seed is None else {"seed": self.seed, "frame": self.frame},
             "distortion": self.distortion,
+            "scatter": self.scatter and {"model": self.scatter.name, "key": self.scatter.key},
         }

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.physics.collimation import collimation, exposed_window, penumbra_width
@@ -17,9 +20,13 @@ from DeepDRRSlicerLib.physics.lag import with_lag
 from DeepDRRSlicerLib.physics.primary import detected, open_detected
 from DeepDRRSlicerLib.physics.readout import Frame, counts_per_kev, digitised, field_gain, frame_generator, taken_in
 from DeepDRRSlicerLib.physics.spectrum import Spectrum, tube_spectrum
-from DeepDRRSlicerLib.simulation.acquisition import Acquisition
-from DeepDRRSlicerLib.simulation.exposure_control import automatic_technique
+from DeepDRRSlicerLib.simulation.acquisition import Acquisition, Automatic
+from DeepDRRSlicerLib.simulation.exposure_control import automatic_technique, measuring_pixels
+from DeepDRRSlicerLib.simulation.scatter import Irradiated, Scatter
 from DeepDRRSlicerLib.simulation.technique import Technique
+
+if TYPE_CHECKING:
+    from DeepDRRSlicerLib.projection.tools import Tool
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +34,36 @@ class Shadow:
     """What the radiation meets. area_density: (materials, rows, columns) g/cm2; zero where nothing was traced.
 
     object_distance: mm from the source, along the normal, to the plane whose blur by the focal spot the picture shows.
+    volume, tools: what casts it, for a model of scatter.
     """
 
     area_density: np.ndarray
     materials: tuple[str, ...]
     beam: ConeBeam
     object_distance: float
+    volume: MaterialVolume | None = None
+    tools: tuple[Tool, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Irradiation:
+    """What falls on the detector, before chance has its part: frames that differ by their number alone share it.
+
+    mean, variance: (rows, cols) float32 keV and keV2 per pixel. open_field, exposed: as in Radiograph.
+    blur: mm at the detector, of the focal spot. control: what the brightness control says of the technique.
+    scatter: what the model of scatter says of itself, for the metadata.
+    """
+
+    technique: Technique
+    mean: np.ndarray
+    variance: np.ndarray
+    open_field: np.ndarray
+    exposed: np.ndarray
+    blur: float
+    control: dict
+    spectrum: dict
+    dose: dict
+    scatter: dict
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,9 +94,20 @@ def expose(shadow: Shadow, acquisition: Acquisition, lag: bool = False, held: np
     lag: whether the detector keeps a part of the frame for later ones, and releases what it has `held`, the result of
     the frame before (None for the first one).
     """
+    return read_frame(irradiate(shadow, acquisition), shadow.beam, acquisition, lag, held)
+
+
+def irradiate(shadow: Shadow, acquisition: Acquisition, should_stop: Callable[[], bool] = lambda: False) -> Irradiation:
+    """What the shadow lets through to the detector; seed and frame do not matter. Raises as expose, and Stopped."""
     beam, device, detector = shadow.beam, acquisition.device, acquisition.detector
     share = collimation(beam, acquisition.collimation, device.focal_spot, device.collimator_distance)
     technique, control = _technique(shadow, acquisition, share)
+    if acquisition.scatter is not None and isinstance(acquisition.technique, Automatic):
+        # The chamber of the brightness control sees the scatter, too, whose share hardly depends on the technique.
+        found = _scatter(shadow, acquisition, technique, share, should_stop)
+        technique, control = _technique(
+            shadow, acquisition, share, _ratio(found, shadow, acquisition, technique, share)
+        )
     spectrum = tube_spectrum(technique.kvp, technique.filtration, device.anode_angle)
     heel = None
     if technique.heel:
@@ -79,15 +121,49 @@ def expose(shadow: Shadow, acquisition: Acquisition, lag: bool = False, held: np
     per_load = detected(*_with_heel(shadow, heel, window), spectrum, detector)
     mean[window], variance[window] = (moment * falling for moment in per_load)
     flat = (_flat(spectrum, detector, heel) * load).astype(np.float32)
+    told = {"model": "none"}
+    if acquisition.scatter is not None:
+        found = _scatter(shadow, acquisition, technique, share, should_stop)
+        passed = technique.mas * beam.pitch[0] * beam.pitch[1] * acquisition.grid.scatter_transmission
+        mean += found.mean * np.float32(passed)
+        variance += found.variance * np.float32(passed)
+        told = {"model": acquisition.scatter.name, "warning": found.warning} | found.details
     gain = field_gain(detector, beam.size, beam.pitch)
     kerma_share = share if heel is None else share * heel_kerma(spectrum, heel)
     if detector.field_shape == "circular":
         kerma_share = kerma_share * (gain > 0)  # the tube's iris keeps the beam on the round entrance
     if acquisition.distortion:
         mean, variance, flat, share = distorted(np.stack([mean, variance, flat, share]), detector.distortion)
-    blur = penumbra_width(device.focal_spot, beam.sid, shadow.object_distance)
+    kerma_at_1m = spectrum.air_kerma * technique.mas
+    return Irradiation(
+        technique=technique,
+        mean=mean,
+        variance=variance,
+        open_field=flat if gain is None else flat * gain,
+        exposed=share,
+        blur=penumbra_width(device.focal_spot, beam.sid, shadow.object_distance),
+        control=control,
+        spectrum={
+            "mean_energy_kev": spectrum.mean_energy,
+            "half_value_layer_mm_al": spectrum.half_value_layer(),
+            "second_half_value_layer_mm_al": spectrum.half_value_layer(order=2),
+            "air_kerma_at_1m_ugy": kerma_at_1m,
+        },
+        dose={
+            "kerma_area_product_gycm2": kerma_area_product(kerma_at_1m, beam, kerma_share),
+            "beam_on_time_s": technique.beam_on_time,
+        },
+        scatter=told,
+    )
+
+
+def read_frame(
+    falling: Irradiation, beam: ConeBeam, acquisition: Acquisition, lag: bool = False, held: np.ndarray | None = None
+) -> Exposed:
+    """A frame of what falls on the detector, with the noise of its number; lag and held as for expose, raises as it."""
+    detector, technique = acquisition.detector, falling.technique
     generator = None if acquisition.seed is None else frame_generator(acquisition.seed, acquisition.frame)
-    energy = taken_in(mean, variance, detector, beam.pitch, generator, blur)
+    energy = taken_in(falling.mean, falling.variance, detector, beam.pitch, generator, falling.blur)
     if lag and detector.lag is not None:
         if technique.pulse_rate is None:
             raise InputError(
@@ -96,16 +172,10 @@ def expose(shadow: Shadow, acquisition: Acquisition, lag: bool = False, held: np
         energy, held = with_lag(energy, held, detector.lag, 1.0 / technique.pulse_rate)
     frame = digitised(energy, detector, beam.pitch, generator)
 
-    kerma_at_1m = spectrum.air_kerma * technique.mas
     metadata = acquisition.to_dict() | {
         "technique": technique.to_dict(),
-        "exposure": control,
-        "spectrum": {
-            "mean_energy_kev": spectrum.mean_energy,
-            "half_value_layer_mm_al": spectrum.half_value_layer(),
-            "second_half_value_layer_mm_al": spectrum.half_value_layer(order=2),
-            "air_kerma_at_1m_ugy": kerma_at_1m,
-        },
+        "exposure": falling.control,
+        "spectrum": falling.spectrum,
         "readout": {
             "dark_offset": detector.dark_offset,
             "counts_per_kev": counts_per_kev(detector, beam.pitch),
@@ -113,21 +183,46 @@ def expose(shadow: Shadow, acquisition: Acquisition, lag: bool = False, held: np
             "saturated_pixels": frame.clipped[1],
         },
         "effects": {
-            "scatter": "none",
+            "scatter": falling.scatter["model"],
             "noise": "none" if generator is None else "quantum and electronic",
             "blur": "pixel aperture, focal spot, detector",
-            "focal_spot_blur_mm": blur,
+            "focal_spot_blur_mm": falling.blur,
             "lag": lag and detector.lag is not None,
         },
-        "dose": {
-            "kerma_area_product_gycm2": kerma_area_product(kerma_at_1m, beam, kerma_share),
-            "beam_on_time_s": technique.beam_on_time,
-        },
+        "dose": falling.dose,
+        "scatter": falling.scatter,
     }
-    return Exposed(frame, flat if gain is None else flat * gain, share, metadata, held)
+    return Exposed(frame, falling.open_field, falling.exposed, metadata, held)
 
 
-def _technique(shadow: Shadow, acquisition: Acquisition, share: np.ndarray) -> tuple[Technique, dict]:
+def _scatter(shadow: Shadow, acquisition: Acquisition, technique: Technique, share, should_stop) -> Scatter:
+    """The scatter of a technique, by the acquisition's model."""
+    detector = acquisition.detector
+    spectrum = tube_spectrum(technique.kvp, technique.filtration, acquisition.device.anode_angle)
+    window = field_window(shadow.beam, acquisition)
+    transmission = np.ones(shadow.beam.size, dtype=np.float32)
+    primary = detected(shadow.area_density[:, *window], shadow.materials, spectrum, detector)[0]
+    transmission[window] = primary / open_detected(spectrum, detector)[0]
+    view = Irradiated(
+        shadow.volume, shadow.tools, shadow.beam, shadow.area_density, shadow.materials, transmission, share,
+        technique.kvp, spectrum, detector,
+    )  # fmt: skip
+    return acquisition.scatter.scatter(view, should_stop)
+
+
+def _ratio(found: Scatter, shadow: Shadow, acquisition: Acquisition, technique: Technique, share: np.ndarray) -> float:
+    """Scatter over primary signal in the measuring field of the brightness control, in front of the grid."""
+    pixels = measuring_pixels(shadow.beam, share)
+    areas = shadow.area_density.reshape(len(shadow.materials), -1)[:, pixels]
+    spectrum = tube_spectrum(technique.kvp, technique.filtration, acquisition.device.anode_angle)
+    primary = detected(areas[:, None], shadow.materials, spectrum, acquisition.detector)[0][0]
+    fallen = np.median(primary * (open_field(shadow.beam) * share).reshape(-1)[pixels])
+    return float(np.median(found.mean.reshape(-1)[pixels]) / fallen) if fallen > 0 else 0.0
+
+
+def _technique(
+    shadow: Shadow, acquisition: Acquisition, share: np.ndarray, scatter_to_primary: float = 0.0
+) -> tuple[Technique, dict]:
     """The technique of the picture, and what the brightness control says of it."""
     chosen, device = acquisition.technique, acquisition.device
     if isinstance(chosen, Technique):
@@ -135,7 +230,7 @@ def _technique(shadow: Shadow, acquisition: Acquisition, share: np.ndarray) -> t
     mode = device.exposure_mode(chosen.mode)
     control = automatic_technique(
         shadow.area_density, shadow.materials, shadow.beam, mode, device, share, chosen.kvp, chosen.pulse_rate,
-        chosen.heel,
+        chosen.heel, scatter_to_primary,
     )  # fmt: skip
     return control.technique, {
         "control": "automatic",

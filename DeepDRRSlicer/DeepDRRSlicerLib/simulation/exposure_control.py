@@ -1,6 +1,7 @@
 """Automatic brightness control: the tube voltage and load that give the detector the dose of an exposure mode.
 
-The dose is the air kerma of the primary radiation at the detector's entrance, in front of any grid. Controlling by air
+The dose is the air kerma at the detector's entrance, in front of any grid, of the primary radiation and of as much
+scatter in proportion to it as the caller says. Controlling by air
 kerma instead of by the detector's own signal makes a negligible difference (Reilly and Sutton, Br J Radiol 74:938,
 2001). It is measured as the median over the central circle whose diameter is half the image's shorter side, as far as
 the collimation exposes it: neither an implant nor open air changes the exposure so long as it covers less than half.
@@ -62,13 +63,15 @@ def automatic_technique(
     kvp: int | None = None,
     pulse_rate: float | None = None,
     heel: bool = False,
+    scatter_to_primary: float = 0.0,
 ) -> AutomaticExposure:
     """The technique that gives the detector the dose of a mode behind this patient.
 
     area_density: (m, rows, cols) g/cm2 of the materials, as projected for the beam. collimation: (rows, cols) share of
     the focal spot that each pixel sees; None is all of it. kvp: a voltage that is kept, so that the load alone follows
     the patient, up to the mode's strongest pulse. pulse_rate: pulses/s, one of the mode's; None is its default.
-    heel: passed on to the technique; the control itself disregards the heel effect.
+    heel: passed on to the technique; the control itself disregards the heel effect. scatter_to_primary: by which the
+    dose in the measuring field exceeds that of the primary.
     Raises InputError for a voltage outside the device's, a rate that the mode does not have, or area densities of
     another shape.
     """
@@ -80,7 +83,8 @@ def automatic_technique(
     def kerma_per_mas(voltage: int) -> float:
         """nGy/mAs in the measuring field."""
         spectrum = tube_spectrum(voltage, filtration, device.anode_angle)
-        return float(np.median(_kerma_behind(rays, materials, spectrum) * nearness)) * _NGY_PER_UGY
+        primary = float(np.median(_kerma_behind(rays, materials, spectrum) * nearness))
+        return primary * (1 + scatter_to_primary) * _NGY_PER_UGY
 
     def rate_limit(voltage: int) -> float:
         """mAs at which the air kerma rate reaches its limit."""
@@ -137,6 +141,17 @@ def _measuring_rays(
             f"not {area_density.shape}."
         )
     share = np.ones(beam.size) if collimation is None else np.asarray(collimation)
+    rays = measuring_pixels(beam, share)
+    nearness = (inverse_square(pixel_distance(beam)) * share).reshape(-1)[rays]
+    return area_density.reshape(len(materials), rows * cols)[:, rays].astype(np.float64), nearness
+
+
+def measuring_pixels(beam: ConeBeam, share: np.ndarray) -> np.ndarray:
+    """(n,) flat indices of at most 1024 pixels of the measuring field, as far as it is exposed.
+
+    share: (rows, cols) of the focal spot that each pixel sees. Raises InputError where it sees nothing of it.
+    """
+    rows, cols = beam.size
     x = (np.arange(cols) - (cols - 1) / 2) * beam.pitch[0]
     y = (np.arange(rows) - (rows - 1) / 2) * beam.pitch[1]
     radius = MEASURING_FIELD / 2 * min(rows * beam.pitch[1], cols * beam.pitch[0])
@@ -148,9 +163,7 @@ def _measuring_rays(
             break
     else:
         raise InputError("The shutters cover every pixel, so that there is nothing to expose by; open them.")
-    rays = found[np.linspace(0, len(found) - 1, min(len(found), _MOST_RAYS)).round().astype(int)]
-    nearness = (inverse_square(pixel_distance(beam)) * share).reshape(-1)[rays]
-    return area_density.reshape(len(materials), rows * cols)[:, rays].astype(np.float64), nearness
+    return found[np.linspace(0, len(found) - 1, min(len(found), _MOST_RAYS)).round().astype(int)]
 
 
 def _kerma_behind(rays: np.ndarray, materials: Sequence[str], spectrum: Spectrum) -> np.ndarray:

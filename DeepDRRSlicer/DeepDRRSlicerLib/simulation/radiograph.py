@@ -74,10 +74,11 @@ class Radiograph:
 
     @property
     def remarks(self) -> str:
-        """The warning, which limit of the tube keeps the dose at the detector from its target, and saturation."""
+        """The warning, the limit of the tube that keeps the dose from its target, saturation, and doubtful scatter."""
         full = self.metadata["readout"]["saturated_pixels"] / self.signal.size
         saturated = f"{full:.0%} of the picture is saturated: use less dose." if full >= _MUCH_SATURATED else ""
-        return " ".join(filter(None, (self.warning, self.metadata["exposure"]["limit"], saturated)))
+        scatter = self.metadata["scatter"].get("warning")
+        return " ".join(filter(None, (self.warning, self.metadata["exposure"]["limit"], saturated, scatter)))
 
     def with_metadata(self, **entries) -> Radiograph:
         """The same image with more said about it."""

@@ -6,48 +6,62 @@ import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 import DeepDRRSlicerLib
-from DeepDRRSlicerLib.anatomy.border import border_mask
-from DeepDRRSlicerLib.anatomy.hu_model import decompose
-from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
-from DeepDRRSlicerLib.anatomy.volume import Volume
+from DeepDRRSlicerLib.anatomy.border import crossed_border, without_padding
+from DeepDRRSlicerLib.anatomy.volume import Volume, content_hash
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.geometry.carm import positioner_angles
 from DeepDRRSlicerLib.geometry.device import Device
 from DeepDRRSlicerLib.geometry.files import beam_to_dict
 from DeepDRRSlicerLib.projection.projector import make_projector
 from DeepDRRSlicerLib.simulation.acquisition import Acquisition
-from DeepDRRSlicerLib.simulation.exposing import Exposed, Shadow, expose, field_window
+from DeepDRRSlicerLib.simulation.decomposition import THRESHOLD, Decomposition, never, unheard
+from DeepDRRSlicerLib.simulation.exposing import Irradiation, Shadow, field_window, irradiate, read_frame
 from DeepDRRSlicerLib.simulation.radiograph import Radiograph
 
 if TYPE_CHECKING:
     from DeepDRRSlicerLib.projection.tools import Tool
+    from DeepDRRSlicerLib.simulation.contrast import Contrast
 
 _THINNED = 4  # every so many pixels and rows are looked at to tell how much tissue is missing
 
 
-@dataclass(frozen=True)
-class Decomposition:
-    """A way to say what a CT is made of. name: what it is called in metadata; decompose: CT in HU to materials."""
+@dataclass(frozen=True, eq=False)
+class Held:
+    """What a frame leaves behind for the next one: keV in the panel, as physics.lag has it, and the frames' digest."""
 
-    name: str
-    decompose: Callable[[Volume], MaterialVolume]
+    energy: np.ndarray | None = None
+    before: str = ""
 
 
-THRESHOLD = Decomposition("threshold", decompose)
+class _Seen:
+    """The last view: its shadow, what is said of it, and what falls on the detector when it is taken as it was last."""
+
+    def __init__(self, key: tuple, shadow: Shadow, view_hash: str, metadata: dict):
+        self.key, self.shadow, self.view_hash, self.metadata = key, shadow, view_hash, metadata
+        self._taken: tuple[Acquisition, str, Irradiation] | None = None
+
+    def taken(self, acquisition: Acquisition, should_stop: Callable[[], bool]) -> tuple[str, Irradiation]:
+        """Digest of the way it is taken, and what falls on the detector: the same for every frame."""
+        still = _without_noise(acquisition)
+        if self._taken is None or self._taken[0] != still:
+            self._taken = still, _way_hash(still), irradiate(self.shadow, still, should_stop)
+        return self._taken[1:]
 
 
 class Simulator:
     """One patient made ready: decomposed once, then seen from anywhere.
 
-    The shadow of the last view is kept, so that the next frame of it, with other noise or another technique, is quick.
-    ct: HU. threads: at most so many compute at once; None is all cores. Raises InputError where the CT holds no body
-    or the backend cannot be used.
+    The shadow of the last view is kept, so that the next frame of it is quick: another technique leaves out the
+    projection, and a frame that differs by its noise alone is only read out.
+    ct: HU. threads: at most so many compute at once; None is all cores. should_stop, progress: of the decomposition.
+    Raises InputError where the CT holds no body or the backend cannot be used, Stopped on request.
     """
 
     def __init__(
@@ -56,22 +70,20 @@ class Simulator:
         decomposition: Decomposition = THRESHOLD,
         backend: str = "auto",
         threads: int | None = None,
+        should_stop: Callable[[], bool] = never,
+        progress: Callable[[float], None] = unheard,
     ):
         self.ct = ct
-        self.decomposition = decomposition.name
-        self.projector = make_projector(decomposition.decompose(ct), backend, threads)
-        self._ct_hash = _volume_hash(ct)
-        self._last: tuple[str, Shadow] | None = None
+        self.decomposition = decomposition
+        self._volume = decomposition.decompose(ct, should_stop, progress)
+        self.projector = make_projector(self._volume, backend, threads)
+        self._ct_hash = content_hash(ct)
+        self._inner = without_padding(ct)
+        self._last: _Seen | None = None
 
     def settings_hash(self, beam: ConeBeam, acquisition: Acquisition, tools: Sequence[Tool] = ()) -> str:
         """Hex digest of everything that decides the image: CT, materials, view, tools, acquisition, version."""
-        return _digest(
-            {
-                "view": self._view_hash(beam, tools),
-                "acquisition": acquisition.to_dict(),
-                "device": _machine(acquisition.device),
-            }
-        )
+        return _settings_hash(self._view_hash(beam, tools), _way_hash(_without_noise(acquisition)), acquisition)
 
     def simulate(
         self,
@@ -79,10 +91,14 @@ class Simulator:
         acquisition: Acquisition,
         tools: Sequence[Tool] = (),
         should_stop: Callable[[], bool] = lambda: False,
+        contrast: Contrast | None = None,
     ) -> Radiograph:
-        """The picture of one view. Raises InputError for an impossible technique or field, Stopped on request."""
-        shadow = self._shadow(self.projector.project, beam, field_window(beam, acquisition), tools, should_stop)
-        return self._radiograph(shadow, expose(shadow, acquisition), acquisition, tools)
+        """The picture of one view, with contrast medium in vessels if there is any.
+
+        Raises InputError for an impossible technique or field, Stopped on request.
+        """
+        seen = self._see(self.projector.project, beam, acquisition, tools, should_stop, contrast)
+        return self._read(seen, acquisition, should_stop)[0]
 
     def frames(
         self,
@@ -96,14 +112,33 @@ class Simulator:
         Frames are numbered from that of the acquisition on, so that each has its own noise. The hash of a frame also
         names those before it. Raises as `simulate`, and InputError for a technique without a pulse rate.
         """
-        held, before = None, ""
+        held = Held()
         for number, beam in enumerate(beams):
             this = replace(acquisition, frame=acquisition.frame + number)
-            shadow = self._shadow(self.projector.project, beam, field_window(beam, this), tools, should_stop)
-            taken = expose(shadow, this, lag=True, held=held)
-            radiograph = self._radiograph(shadow, taken, this, tools)
-            held, before = taken.held, _digest({"before": before, "this": radiograph.settings_hash})
-            yield replace(radiograph, settings_hash=before)
+            radiograph, held = self.pulse(beam, this, tools, held, should_stop=should_stop)
+            yield radiograph
+
+    def pulse(
+        self,
+        beam: ConeBeam,
+        acquisition: Acquisition,
+        tools: Sequence[Tool] = (),
+        held: Held = Held(),  # noqa: B008 (frozen)
+        coarse: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
+        contrast: Contrast | None = None,
+    ) -> tuple[Radiograph, Held]:
+        """One of `frames`, for a sequence whose view, tools and technique may change from frame to frame.
+
+        held: what the frame before returned; a panel that is read out in another size forgets it.
+        coarse: traced as a preview, but on all pixels, for a C-arm or a tool that moves.
+        """
+        trace = self.projector.preview if coarse else self.projector.project
+        seen = self._see(trace, beam, acquisition, tools, should_stop, contrast)
+        energy = held.energy if held.energy is not None and held.energy.shape[1:] == beam.size else None
+        radiograph, energy = self._read(seen, acquisition, should_stop, lag=True, held=energy)
+        before = _digest({"before": held.before, "this": radiograph.settings_hash})
+        return replace(radiograph, settings_hash=before), Held(energy, before)
 
     def preview(
         self,
@@ -111,70 +146,109 @@ class Simulator:
         acquisition: Acquisition,
         tools: Sequence[Tool] = (),
         should_stop: Callable[[], bool] = lambda: False,
+        contrast: Contrast | None = None,
     ) -> Radiograph:
         """As `simulate`, traced more coarsely and faster, for a C-arm or a tool that moves."""
-        shadow = self._shadow(self.projector.preview, beam, field_window(beam, acquisition), tools, should_stop)
-        return self._radiograph(shadow, expose(shadow, acquisition), acquisition, tools)
+        seen = self._see(self.projector.preview, beam, acquisition, tools, should_stop, contrast)
+        return self._read(seen, acquisition, should_stop)[0]
 
-    def _radiograph(self, shadow: Shadow, taken: Exposed, acquisition: Acquisition, tools) -> Radiograph:
-        beam = shadow.beam
-        primary_angle, secondary_angle = positioner_angles(beam.detector_center - beam.source)
-        metadata = {
-            "program": {"name": "DeepDRRSlicer", "version": DeepDRRSlicerLib.__version__, "packages": _versions()},
-            "geometry": beam_to_dict(beam),
-            "direction": {"primary_angle": primary_angle, "secondary_angle": secondary_angle},
-            "materials": {"model": self.decomposition, "names": list(shadow.materials)},
-            "tools": [{"name": tool.name, "material": tool.material} for tool in tools],
-            "backend": self.projector.name,
-            "border_fraction": float(border_mask(self.ct, beam.thinned(_THINNED)).mean()),
-            "units": {"signal": "keV per pixel", "open_field": "keV per pixel", "area_density": "g/cm2"},
-        }
-        return Radiograph(
+    def _read(self, seen: _Seen, acquisition: Acquisition, should_stop, **lag) -> tuple[Radiograph, np.ndarray | None]:
+        """The frame of a view, and what the panel holds back of it."""
+        way_hash, falling = seen.taken(acquisition, should_stop)
+        taken = read_frame(falling, seen.shadow.beam, acquisition, **lag)
+        radiograph = Radiograph(
             signal=taken.frame.signal,
             counts=taken.frame.counts,
             open_field=taken.open_field,
             exposed=taken.exposed,
-            area_density=shadow.area_density,
-            materials=shadow.materials,
-            beam=beam,
+            area_density=seen.shadow.area_density,
+            materials=seen.shadow.materials,
+            beam=seen.shadow.beam,
             ct=self.ct,
-            settings_hash=self.settings_hash(beam, acquisition, tools),
-            metadata=metadata | taken.metadata,
+            settings_hash=_settings_hash(seen.view_hash, way_hash, acquisition),
+            metadata=seen.metadata | taken.metadata,
         )
+        return radiograph, taken.held
 
-    def _shadow(self, trace, beam, window, tools, should_stop) -> Shadow:
-        """The shadow within a window of the picture, traced by a method of the projector."""
-        settings = {"view": self._view_hash(beam, tools), "window": repr(window), "trace": trace.__name__}
-        key = _digest(settings)
-        last = self._last
-        if last is None or last[0] != key:
-            part = beam.window(*window)
-            areas = trace([part], tools, should_stop)[0]
-            if part.size != beam.size:
-                whole = np.zeros((len(areas), *beam.size), dtype=np.float32)
-                whole[:, *window] = areas
-                areas = whole
-            areas.flags.writeable = False  # the next frame uses them, too
-            materials = self.projector.materials
-            if tools:
-                from DeepDRRSlicerLib.projection.tools import traced_materials
+    def _see(self, trace, beam: ConeBeam, acquisition: Acquisition, tools, should_stop, contrast) -> _Seen:
+        """The view, with its shadow within the shutters, traced by a method of the projector."""
+        window = field_window(beam, acquisition)
+        key = (_numbers_of(beam), tuple(tools), repr(window), trace.__name__, contrast and contrast.key)
+        if self._last is None or self._last.key != key:
+            shadow = self._shadow(trace, beam, window, tools, should_stop, contrast)
+            metadata = self._metadata(shadow, tools) | {"contrast": contrast and contrast.to_dict()}
+            self._last = _Seen(key, shadow, self._view_hash(beam, tools, contrast), metadata)
+        return self._last
 
-                materials = traced_materials(materials, tools)
-            distance = float((self.ct.center_ras - beam.source) @ beam.normal)
-            shadow = Shadow(areas, materials, beam, min(distance, beam.sid) if distance > 0 else beam.sid)
-            last = self._last = key, shadow
-        return last[1]
+    def _metadata(self, shadow: Shadow, tools) -> dict:
+        beam = shadow.beam
+        primary_angle, secondary_angle = positioner_angles(beam.detector_center - beam.source)
+        return {
+            "program": {
+                "name": "DeepDRRSlicer",
+                "version": DeepDRRSlicerLib.__version__,
+                "packages": dict(_versions()),
+            },
+            "geometry": beam_to_dict(beam),
+            "direction": {"primary_angle": primary_angle, "secondary_angle": secondary_angle},
+            "materials": {"model": self.decomposition.name, "names": list(shadow.materials)}
+            | dict(self.decomposition.details),
+            "tools": [{"name": tool.name, "material": tool.material} for tool in tools],
+            "backend": self.projector.name,
+            "border_fraction": float(crossed_border(self._inner, beam.thinned(_THINNED)).mean()),
+            "units": {"signal": "keV per pixel", "open_field": "keV per pixel", "area_density": "g/cm2"},
+        }
 
-    def _view_hash(self, beam: ConeBeam, tools: Sequence[Tool]) -> str:
+    def _shadow(self, trace, beam, window, tools, should_stop, contrast) -> Shadow:
+        part = beam.window(*window)
+        areas = trace([part], tools, should_stop)[0]
+        materials = self.projector.materials
+        if tools:
+            from DeepDRRSlicerLib.projection.tools import traced_materials
+
+            materials = traced_materials(materials, tools)
+        if contrast is not None:
+            areas, materials = contrast.added_to(areas, materials, part)
+        if part.size != beam.size:
+            whole = np.zeros((len(areas), *beam.size), dtype=np.float32)
+            whole[:, *window] = areas
+            areas = whole
+        areas.flags.writeable = False  # the next frame uses them, too
+        distance = float((self.ct.center_ras - beam.source) @ beam.normal)
+        nearest = min(distance, beam.sid) if distance > 0 else beam.sid
+        return Shadow(areas, materials, beam, nearest, self._volume, tuple(tools))
+
+    def _view_hash(self, beam: ConeBeam, tools: Sequence[Tool], contrast: Contrast | None = None) -> str:
+        medium = {"contrast": contrast.to_dict() | {"surface": contrast.vessel.digest}} if contrast else {}
         return _digest(
-            {
+            medium
+            | {
                 "ct": self._ct_hash,
-                "decomposition": self.decomposition,
+                "decomposition": self.decomposition.key,
                 "geometry": beam_to_dict(beam),
                 "tools": [_tool_hash(tool) for tool in tools],
                 "version": DeepDRRSlicerLib.__version__,
             }
         )
+
+
+def _numbers_of(beam: ConeBeam) -> tuple:
+    """What tells one view from another, for comparison."""
+    vectors = (beam.source, beam.pixel00, beam.e_c, beam.e_r)
+    return (*(vector.tobytes() for vector in vectors), beam.pitch, beam.size)
+
+
+def _without_noise(acquisition: Acquisition) -> Acquisition:
+    return replace(acquisition, seed=None, frame=0)
+
+
+def _way_hash(still: Acquisition) -> str:
+    return _digest({"acquisition": still.to_dict(), "device": _machine(still.device)})
+
+
+def _settings_hash(view_hash: str, way_hash: str, acquisition: Acquisition) -> str:
+    noise = None if acquisition.seed is None else [acquisition.seed, acquisition.frame]
+    return _digest({"view": view_hash, "way": way_hash, "noise": noise})
 
 
 def _digest(settings: dict) -> str:
@@ -193,6 +267,7 @@ def _tool_hash(tool: Tool) -> str:
     return digest.hexdigest()
 
 
+@cache
 def _versions() -> dict[str, str]:
     found = {}
     for name in ("numpy", "SimpleITK", "numba"):
@@ -201,10 +276,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:  # Slicer's own SimpleITK may come without package metadata
             found[name] = "unknown"
     return found
-
-
-def _volume_hash(volume: Volume) -> str:
-    digest = hashlib.sha256(repr((volume.array.shape, volume.array.dtype.str, volume.ijk_to_ras.tolist())).encode())
-    for plane in volume.array:
-        digest.update(np.ascontiguousarray(plane))
-    return digest.hexdigest()

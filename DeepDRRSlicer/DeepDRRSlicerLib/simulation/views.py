@@ -7,16 +7,19 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from DeepDRRSlicerLib.anatomy.ct import as_ct
 from DeepDRRSlicerLib.anatomy.volume import Volume
 from DeepDRRSlicerLib.geometry.carm import CArmPose
-from DeepDRRSlicerLib.geometry.device import Device, check_reach
+from DeepDRRSlicerLib.geometry.device import Device
 from DeepDRRSlicerLib.physics.dose import REFERENCE_POINT, frame_dose
 from DeepDRRSlicerLib.simulation.acquisition import Acquisition
+from DeepDRRSlicerLib.simulation.decomposition import THRESHOLD, Decomposition
 from DeepDRRSlicerLib.simulation.radiograph import Radiograph
-from DeepDRRSlicerLib.simulation.simulator import Simulator
+from DeepDRRSlicerLib.simulation.simulator import Held, Simulator
 
 if TYPE_CHECKING:
     from DeepDRRSlicerLib.projection.tools import Tool
+    from DeepDRRSlicerLib.simulation.contrast import Contrast
 
 _PREVIEW_PIXELS = 256  # along the longer side
 _UGY_PER_MGY = 1000.0
@@ -26,8 +29,12 @@ _UGY_PER_MGY = 1000.0
 class ViewRequest:
     """One view of one patient on one machine. patient: equal for requests that show the same CT.
 
-    preview: a coarse picture for a C-arm that moves; it counts for no dose.
-    Raises InputError for a pose or a technique outside the limits of the device.
+    preview: a coarse picture for a C-arm that moves; it counts for no dose. contrast: medium in vessels, if any.
+    decomposition: what the CT is made of.
+    unchecked: the name of a volume of which nobody knows yet whether it is a CT in HU: it is made one, in its own
+    memory, when the patient is made ready. Empty for a volume that the reader of a file, or as_ct, has given.
+    Raises InputError for a technique outside the limits of the device; its reach is not looked at, because it depends
+    on how the patient lies (geometry.device.check_reach).
     """
 
     ct: Volume
@@ -36,9 +43,11 @@ class ViewRequest:
     acquisition: Acquisition
     tools: tuple[Tool, ...] = ()
     preview: bool = False
+    contrast: Contrast | None = None
+    unchecked: str = ""
+    decomposition: Decomposition = THRESHOLD
 
     def __post_init__(self):
-        check_reach(self.pose, self.acquisition.device)
         self.acquisition.check_device()
 
     def as_preview(self) -> ViewRequest:
@@ -68,14 +77,33 @@ class ViewSimulator:
     def simulate(self, request: ViewRequest, should_stop: Callable[[], bool] = lambda: False) -> Radiograph:
         """The radiograph of a request. Raises InputError for a CT or technique that gives none, Stopped on request."""
         with self._lock:
-            forgotten, self._forgotten = self._forgotten, False
-            if forgotten or self._ready is None or self._ready[0] != request.patient:
-                self._ready = None  # lets go of the last patient before the next one takes its memory
-                self._ready = request.patient, Simulator(request.ct)
-            simulator = self._ready[1]
+            simulator = self._simulator(request)
             take = simulator.preview if request.preview else simulator.simulate
-            radiograph = take(request.pose.beam(), request.acquisition, request.tools, should_stop)
+            radiograph = take(request.pose.beam(), request.acquisition, request.tools, should_stop, request.contrast)
         return with_pose(radiograph, request.pose, request.acquisition.device)
+
+    def pulse(
+        self,
+        request: ViewRequest,
+        held: Held,
+        coarse: bool = False,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> tuple[Radiograph, Held]:
+        """A pulse of a pedal held down, and what it leaves behind for the next one; see Simulator.pulse."""
+        with self._lock:
+            radiograph, held = self._simulator(request).pulse(
+                request.pose.beam(), request.acquisition, request.tools, held, coarse, should_stop, request.contrast
+            )
+        return with_pose(radiograph, request.pose, request.acquisition.device), held
+
+    def _simulator(self, request: ViewRequest) -> Simulator:
+        forgotten, self._forgotten = self._forgotten, False
+        patient = request.patient, request.decomposition.key
+        if forgotten or self._ready is None or self._ready[0] != patient:
+            self._ready = None  # lets go of the last patient before the next one takes its memory
+            ct = as_ct(request.ct, request.unchecked, overwrite=True) if request.unchecked else request.ct
+            self._ready = patient, Simulator(ct, request.decomposition)
+        return self._ready[1]
 
 
 def with_pose(radiograph: Radiograph, pose: CArmPose, device: Device) -> Radiograph:

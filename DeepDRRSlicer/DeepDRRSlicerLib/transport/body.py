@@ -8,8 +8,8 @@ import numpy as np
 
 from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
-from DeepDRRSlicerLib.transport.tracking import BLOCK
 
+BLOCK = 8  # voxels along a side
 FINEST_VOXEL = 2.0  # mm: scatter is smooth, and smaller voxels only cost time
 
 

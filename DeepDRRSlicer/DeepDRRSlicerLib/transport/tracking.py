@@ -15,9 +15,9 @@ from __future__ import annotations
 import math
 
 from DeepDRRSlicerLib.projection.compiled import kernel
+from DeepDRRSlicerLib.transport.body import BLOCK
 from DeepDRRSlicerLib.transport.random import uniform
 
-BLOCK = 8  # voxels along a side
 _BEYOND = 1e-7  # voxels past a border
 _FAINT = 1e-3  # transmission from which on chance decides whether a ray is followed
 

@@ -15,8 +15,9 @@ from DeepDRRSlicerLib.geometry.carm import CArmPose
 from DeepDRRSlicerLib.geometry.device import Device, load_device
 from DeepDRRSlicerLib.physics.detector import Detector, Scintillator, load_detector
 from DeepDRRSlicerLib.simulation.acquisition import Acquisition
+from DeepDRRSlicerLib.simulation.decomposition import Decomposition
 from DeepDRRSlicerLib.simulation.exposing import Exposed, Shadow, expose
-from DeepDRRSlicerLib.simulation.simulator import Decomposition, Simulator
+from DeepDRRSlicerLib.simulation.simulator import Simulator
 from DeepDRRSlicerLib.simulation.technique import Technique
 
 SID = 1000.0  # mm, where spectra are quoted
@@ -74,4 +75,4 @@ def patient(material: str, density: np.ndarray, spacing, centre=(0.0, 0.0, 0.0))
     matrix[:3, 3] = np.asarray(centre) - (np.array(density.shape[::-1]) - 1) / 2 * np.asarray(spacing)
     body = MaterialVolume.from_density((material,), density[..., None], matrix)
     ct = Volume(np.where(density > 0, 0, -1000).astype(np.int16), matrix)
-    return Simulator(ct, Decomposition("as given", lambda _: body))
+    return Simulator(ct, Decomposition("as given", lambda *_: body))

@@ -1,0 +1,1 @@
+"""Parts of the synthetic bodies, and what paints them."""

@@ -1,0 +1,208 @@
+"""The labelled chest CT as training data: its labels corrected by physics, its held-out slab left out.
+
+The labels are a network's own (TotalSegmentator): they know where bones lie, but call some of the contrast agent rib,
+leave vessels out, and say nothing of materials. HU decide where they are sure, and where nothing is, the weight is 0.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from DeepDRRSlicerLib.anatomy.ct import read_ct
+from DeepDRRSlicerLib.anatomy.image_io import read_image, volume_from_sitk
+from DeepDRRSlicerLib.learning.grid import working_grid
+from DeepDRRSlicerLib.training.decomposition.artefacts import LOWEST_HU, scanned
+from DeepDRRSlicerLib.training.decomposition.body.canvas import (
+    ADIPOSE,
+    AIR,
+    BONE,
+    CONTRAST,
+    CONTRAST_HU,
+    LUNG,
+    SOFT,
+    new_canvas,
+)
+from DeepDRRSlicerLib.training.decomposition.body.implants import random_implants
+from DeepDRRSlicerLib.training.decomposition.body.noise import rotation_of, smooth_noise
+
+BONE_IDS = (*range(25, 51), *range(69, 79), 91, *range(92, 117))
+MARROW_IDS = (69, 70, 73, 74, 75, 76, 116)  # long bones and the sternum hold fat
+LUNG_IDS = range(10, 15)
+VESSEL_IDS = range(51, 69)
+ORGAN_IDS = (1, 2, 3, 5, 8, 9, 17)  # spleen, kidneys, liver, adrenals, thyroid
+CARTILAGE_ID = 118
+# In this patient compact bone ends at about 1200 HU and the injected vein begins there.
+VEIN_HU = 1400.0
+SPACING = 1.5
+
+
+def chest_sample(config: dict, rng):
+    """One window into the training slices; hu NaN and weight 0 where a held-out slice would be needed.
+
+    config: `patch`, `spacing`, `folder` (which holds chest_ct), `held_out` (lowest and highest S in mm of the
+    slab that is left out) and `gap` (mm between it and the nearest training slice). Returned as by `samples.sample`.
+    """
+    hu, labels, weight = chest(config["folder"], tuple(config["held_out"]), config["gap"])
+    patch, spacing = config["patch"], config["spacing"]
+    size = float(np.clip(np.exp(rng.normal(0, 0.12)), 0.7, 1.35))
+    shape = (patch,) * 3
+    center = _place(labels, weight, patch * spacing / size / SPACING, rng) * SPACING
+    canvas = new_canvas(rng, shape, spacing / size, center, rotation_of(rng, 8), warp_mm=rng.uniform(0, 6))
+    nearest = [np.rint(canvas.points[a] / SPACING).astype(np.int32) for a in (2, 1, 0)]
+    inside = np.ones(shape, bool)
+    for index, n in zip(nearest, hu.shape, strict=True):
+        inside &= (index >= 0) & (index < n)
+        np.clip(index, 0, n - 1, out=index)
+    picked = weight[tuple(nearest)] * inside
+    found = labels[tuple(nearest)]
+    value = _linear(hu, canvas.points / np.float32(SPACING))
+    value = _other_densities(value, found, rng)
+    known = np.isfinite(value) & inside
+    canvas.hu[:] = _filled(value, known)
+    if rng.random() < 0.12:
+        random_implants(canvas, rng)
+    seen, found, sure = scanned(canvas.hu, canvas.metal, found, spacing, rng, 0.7, already_blurred=True)
+    seen[~known] = np.nan
+    return seen.astype(np.float32), found, (sure * picked * known).astype(np.float32)
+
+
+def _place(labels, weight, width: float, rng) -> np.ndarray:
+    """The middle (R, A, S) in voxels of a window of `width` voxels, a third of which is body that may be learnt."""
+    for _ in range(20):
+        center = rng.uniform((0.15, 0.2, 0.0), (0.85, 0.8, 1.0)) * labels.shape[::-1]
+        window = tuple(slice(max(0, int(c - width / 2)), int(c + width / 2), 6) for c in center[::-1])
+        useful = (weight[window] > 0) & (labels[window] != AIR)
+        if useful.sum() > 0.33 * (width / 6) ** 3:
+            break
+    return center
+
+
+def _other_densities(hu, labels, rng):
+    """Another contrast phase, and bones with more or less mineral; for labels that become wrong see `labels` itself."""
+    if rng.random() < 0.5:
+        change = np.float32(rng.uniform(0.65, 1.5))
+        hu = np.where(labels == CONTRAST, 45 + (hu - 45) * change, hu)
+        weak = (labels == CONTRAST) & (hu < CONTRAST_HU)
+        labels[weak] = SOFT
+    if rng.random() < 0.5:
+        change = np.float32(rng.uniform(0.75, 1.4)) + np.float32(0.1) * smooth_noise(rng, hu.shape, 10)
+        hu = np.where((labels == BONE) & (hu > 0), hu * change, hu)
+    return hu
+
+
+def _linear(volume, points):
+    """float32: linear interpolation of volume [k, j, i] at points [3 (i, j, k), ...]; NaN where a neighbour is NaN."""
+    index, share = [], []
+    for axis, n in zip((2, 1, 0), volume.shape, strict=True):
+        place = np.clip(points[axis], 0, n - 1.001)
+        first = place.astype(np.int32)
+        index.append(first)
+        share.append(place - first)
+    _, rows, columns = volume.shape
+    flat, base = volume.reshape(-1), (index[0] * rows + index[1]) * columns + index[2]
+    lines = []
+    for k in (0, 1):
+        planes = []
+        for j in (0, 1):
+            at = base + (k * rows + j) * columns
+            planes.append(flat[at] * (1 - share[2]) + flat[at + 1] * share[2])
+        lines.append(planes[0] * (1 - share[1]) + planes[1] * share[1])
+    return lines[0] * (1 - share[0]) + lines[1] * share[0]
+
+
+def _filled(hu, known):
+    """Unknown voxels filled from the nearest known plane below or above, so that blur near them stays sane."""
+    height = np.arange(len(hu))[:, None, None]
+    below = np.maximum.accumulate(np.where(known, height, -1), axis=0)
+    above = np.minimum.accumulate(np.where(known, height, len(hu))[::-1], axis=0)[::-1]
+    use_below = (below >= 0) & ((height - below <= above - height) | (above >= len(hu)))
+    index = np.where(use_below, below, np.minimum(above, len(hu) - 1))
+    return np.nan_to_num(np.take_along_axis(hu, index, axis=0), nan=-1000.0)
+
+
+@lru_cache(maxsize=2)
+def chest(data: str, held_out: tuple[float, float], gap: float):
+    """HU float32 (NaN in slices that are left out), labels uint8 and weight float32 [S, A, R] of the chest CT."""
+    hu, names, heights = read_chest(data)
+    labels, weight = corrected(hu, names)
+    keep = training_slices(heights, held_out, gap) & (hu.max((1, 2)) > LOWEST_HU)  # the topmost one is empty
+    hu = np.where(keep[:, None, None], hu, np.float32(np.nan))
+    return hu, labels, weight * keep[:, None, None].astype(np.float32)
+
+
+def training_slices(heights, held_out, gap) -> np.ndarray:
+    """Which slices at `heights` (S in mm) lie at least `gap` mm outside the slab `held_out` (lowest, highest S)."""
+    heights = np.asarray(heights)
+    return (heights <= held_out[0] - gap) | (heights >= held_out[1] + gap)
+
+
+def read_chest(data: str):
+    """HU float32 and TotalSegmentator ids uint8 [S, A, R ascending] at 1.5 mm, and the height S (mm) of each slice."""
+    folder = Path(data) / "chest_ct"
+    volume = read_ct(folder / "ct_1.5mm.nii.gz")
+    names = volume_from_sitk(read_image(folder / "totalsegmentator_labels_1.5mm.nii.gz"))
+    grid = working_grid(volume, SPACING)
+    hu = np.ascontiguousarray(grid.turned(volume.array), dtype=np.float32)
+    ids = np.ascontiguousarray(grid.turned(names.array)).astype(np.uint8)
+    heights = volume.ijk_to_ras[2, 3] + volume.ijk_to_ras[2, 2] * np.arange(volume.size[2])
+    return hu, ids, np.sort(heights)
+
+
+def corrected(hu, ids):
+    """Materials uint8 and weight float32 from HU and TotalSegmentator ids.
+
+    Contrast: above 150 HU in or near vessels, in organs that take it up, and in lungs; and whatever is denser than any
+    bone of this patient. Bone: bone ids, less border voxels of fat or air. Costal cartilage is soft tissue, and bone
+    where calcified. Weight 0: other dense voxels, the couch among them, and border voxels that fit neither side.
+    """
+    smooth = _blurred(hu, 0.8)
+    bone, lung = np.isin(ids, BONE_IDS), np.isin(ids, LUNG_IDS)
+    labels = np.full(hu.shape, AIR, np.uint8)
+    labels[smooth > -500] = ADIPOSE
+    labels[smooth > -30] = SOFT
+    labels[lung & (smooth < -300)] = LUNG
+    weight = np.ones(hu.shape, np.float32)
+    weight[(smooth < -250) & (smooth > -850) & ~lung] = 0.3
+
+    vein = _dilated(hu > VEIN_HU, 1) & (hu > 500) | (hu > VEIN_HU)
+    inside = _distance(bone) <= -1.2
+    fat = bone & (smooth < -30) & ~inside & ~np.isin(ids, MARROW_IDS)
+    labels[bone] = BONE
+    weight[fat] = 0
+    dense = (smooth > CONTRAST_HU) & ~bone
+    perfused = np.isin(ids, (*VESSEL_IDS, *ORGAN_IDS)) | vein
+    labels[dense] = CONTRAST
+    weight[dense & ~perfused & ((_distance(perfused | lung) > 5) | (_distance(bone) < 3.2))] = 0
+    cartilage = ids == CARTILAGE_ID
+    labels[cartilage & (smooth <= 200)] = SOFT
+    labels[cartilage & (smooth > 200)] = BONE
+    weight[cartilage] = np.where((smooth[cartilage] > 130) & (smooth[cartilage] < 300), 0, 1)
+    labels[vein] = CONTRAST
+    weight[vein] = 1
+    halo = _dilated(vein, 2) & ~vein
+    weight[halo] *= 0.3
+    return labels, weight
+
+
+def _blurred(hu, sigma_mm):
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(hu)
+    image.SetSpacing((SPACING,) * 3)
+    return sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(image, sigma_mm))
+
+
+def _dilated(mask, voxels):
+    import SimpleITK as sitk
+
+    return sitk.GetArrayFromImage(sitk.BinaryDilate(sitk.GetImageFromArray(mask.astype(np.uint8)), [voxels] * 3)) > 0
+
+
+def _distance(mask):
+    """mm from the surface of a mask, negative inside."""
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    image.SetSpacing((SPACING,) * 3)
+    return sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True))

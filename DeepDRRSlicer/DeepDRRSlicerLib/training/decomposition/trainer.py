@@ -1,0 +1,156 @@
+"""The training itself: a state, one step of it, and its files.
+
+A step depends on the state and the step's number alone, so that pieces of a training add up to the same numbers as one
+run (on the same machine, with the same number of threads).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.learning.device import Place
+from DeepDRRSlicerLib.learning.network import MaterialNet, NetworkConfig
+from DeepDRRSlicerLib.learning.weights import read_tensors
+from DeepDRRSlicerLib.training.decomposition.feed import Batch
+from DeepDRRSlicerLib.training.decomposition.loss import loss_of
+from DeepDRRSlicerLib.training.decomposition.settings import Settings, settings_of
+from DeepDRRSlicerLib.training.tensor_files import write_tensors
+
+CHECKPOINT = "checkpoint.safetensors"
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+_STEEPEST = 1.0  # longer gradients are shortened to this
+
+
+@dataclass
+class State:
+    """A training between two steps. averaged: the weights that one uses, a running mean of the network's."""
+
+    settings: Settings
+    place: Place
+    network: MaterialNet
+    averaged: MaterialNet
+    optimizer: torch.optim.Optimizer
+    step: int
+
+
+def new_state(settings: Settings, place: Place, start: dict[str, torch.Tensor] | None = None) -> State:
+    """The state before the first step, random from the seed or from given weights. Raises InputError."""
+    torch.manual_seed(settings.seed)
+    try:
+        network = MaterialNet(NetworkConfig.from_dict(settings.network))
+        if start is not None:
+            network.load_state_dict({name: tensor.float() for name, tensor in start.items()})
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"The network of the settings cannot be made ({_line(error)}); correct them.") from error
+    if settings.patch % network.config.divisor or len(settings.class_weights) != network.config.classes:
+        raise InputError(
+            f"A patch must be a multiple of {network.config.divisor} voxels, and class_weights "
+            f"{network.config.classes} numbers; correct the settings."
+        )
+    averaged = MaterialNet(network.config)
+    averaged.load_state_dict(network.state_dict())
+    return _state(settings, place, network, averaged, 0)
+
+
+def _state(settings, place, network, averaged, step) -> State:
+    network = network.to(place.device).to(memory_format=torch.channels_last_3d).train()
+    averaged = averaged.to(place.device).to(memory_format=torch.channels_last_3d).eval().requires_grad_(False)
+    groups = [
+        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98))
+    return State(settings, place, network, averaged, optimizer, step)
+
+
+def train_step(state: State, batch: Batch) -> float:
+    """Learns from a batch; returns the loss before."""
+    settings, place = state.settings, state.place
+    hu, labels, weight = (torch.from_numpy(array).to(place.device) for array in (batch.hu, batch.labels, batch.weight))
+    for group in state.optimizer.param_groups:
+        group["lr"] = settings.learning_rate_at(state.step)
+    with torch.autocast(place.device, dtype=torch.bfloat16, enabled=place.half):
+        logits = state.network(hu)
+    loss = loss_of(logits, labels, weight, torch.tensor(settings.class_weights, device=place.device))
+    state.optimizer.zero_grad()
+    loss.backward()
+    nn.utils.clip_grad_norm_(state.network.parameters(), _STEEPEST)
+    state.optimizer.step()
+    keep = min(settings.average, (state.step + 1) / (state.step + 10))
+    with torch.no_grad():
+        for mean, now in zip(state.averaged.parameters(), state.network.parameters()):
+            mean.lerp_(now, 1 - keep)
+    state.step += 1
+    return loss.item()
+
+
+@torch.no_grad()
+def check(state: State, batches: list[Batch]) -> dict[str, list[float]]:
+    """How the averaged weights do on samples never trained on, by class.
+
+    dice: of all voxels of the samples together. error: share of a class's voxels called another. NaN where there is
+    none.
+    """
+    classes = state.network.config.classes
+    confusion = np.zeros((classes, classes))
+    for batch in batches:
+        with torch.autocast(state.place.device, dtype=torch.bfloat16, enabled=state.place.half):
+            logits = state.averaged(torch.from_numpy(batch.hu).to(state.place.device))
+        found = logits.argmax(1).cpu().numpy()
+        counts = np.bincount((batch.labels * classes + found).ravel(), batch.weight.ravel(), minlength=classes**2)
+        confusion += counts.reshape(classes, classes)
+    right, truth, answer = np.diag(confusion), confusion.sum(1), confusion.sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        dice, error = 2 * right / (truth + answer), 1 - right / truth
+    return {"dice": [round(float(v), 4) for v in dice], "error": [round(float(v), 4) for v in error]}
+
+
+def save_checkpoint(folder: Path, state: State) -> Path:
+    """Everything that `load_checkpoint` needs to go on, in one file. Raises OSError."""
+    tensors = {f"network.{name}": tensor for name, tensor in state.network.state_dict().items()}
+    tensors |= {f"averaged.{name}": tensor for name, tensor in state.averaged.state_dict().items()}
+    moments = state.optimizer.state
+    for name, parameter in state.network.named_parameters():
+        if parameter in moments:
+            tensors |= {f"{moment}.{name}": moments[parameter][moment] for moment in _MOMENTS}
+    return write_tensors(folder / CHECKPOINT, tensors, {"step": state.step, "settings": state.settings.to_dict()})
+
+
+def load_checkpoint(folder: Path, place: Place) -> State:
+    """The state that was saved. Raises InputError where the file is not there or no checkpoint."""
+    tensors, header = read_tensors(folder / CHECKPOINT)
+    try:
+        settings = settings_of(header["settings"])
+        step = int(header["step"])
+        networks = []
+        for part in ("network", "averaged"):
+            network = MaterialNet(NetworkConfig.from_dict(settings.network))
+            network.load_state_dict(_part(tensors, part))
+            networks.append(network)
+        state = _state(settings, place, *networks, step)
+        moments = {moment: _part(tensors, moment) for moment in _MOMENTS}
+        for name, parameter in state.network.named_parameters():
+            if name in moments[_MOMENTS[0]]:
+                kept = {moment: moments[moment][name].to(parameter.device) for moment in _MOMENTS}
+                for moment in _MOMENTS:
+                    kept[moment] = torch.empty_like(parameter).copy_(kept[moment])
+                state.optimizer.state[parameter] = {"step": torch.tensor(float(step)), **kept}
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"'{folder / CHECKPOINT}' is no checkpoint of this version ({_line(error)}); start in another folder."
+        ) from error
+    return state
+
+
+def _part(tensors: dict, part: str) -> dict:
+    return {name.removeprefix(f"{part}."): value for name, value in tensors.items() if name.startswith(f"{part}.")}
+
+
+def _line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

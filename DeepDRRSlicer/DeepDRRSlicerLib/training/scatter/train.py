@@ -1,0 +1,216 @@
+"""Training the scatter network in pieces: from the pairs of a folder, for so many minutes.
+
+Targets are noisy: a pair costs a second, and noise averages out over thousands of them, because the squared error is
+least at the mean. Each view's error is weighed by its own mean scatter and noise, so that thick and thin bodies count
+alike. A step depends on the state and its number alone: pieces add up to what one run would have given.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.learning import require
+from DeepDRRSlicerLib.learning.scatter_network import SHIPPED
+from DeepDRRSlicerLib.learning.weights import read_tensors
+from DeepDRRSlicerLib.training import curves
+from DeepDRRSlicerLib.training.scatter.pairs import read_pairs
+from DeepDRRSlicerLib.training.tensor_files import write_tensors
+
+if TYPE_CHECKING:
+    import torch
+
+    from DeepDRRSlicerLib.training.scatter.model import ScatterModel
+
+CHECKPOINT = "checkpoint.safetensors"
+_MOMENTS = ("exp_avg", "exp_avg_sq")
+_SAVE_SECONDS = 120.0
+_LOG_STEPS = 50
+_STEEPEST = 1.0  # longer gradients are shortened to this
+_CHECKED = 0.06  # share of the pairs that are kept to judge by
+_QUANTILES = (0.001, 0.999)  # of the training views, between which a view counts as known
+
+
+@dataclass(frozen=True)
+class ScatterSettings:
+    """widths: maps at each level of the network. average: share that the running mean of the weights keeps."""
+
+    seed: int = 0
+    steps: int = 6000
+    batch: int = 32
+    learning_rate: float = 2e-3
+    warm_up: int = 200
+    average: float = 0.998
+    widths: tuple[int, ...] = (16, 32, 48, 64)
+
+    def learning_rate_at(self, step: int) -> float:
+        """Rises over the first steps, then falls as a cosine to a hundredth."""
+        rising = min(1.0, (step + 1) / self.warm_up)
+        return self.learning_rate * rising * (0.505 + 0.495 * np.cos(np.pi * min(1.0, step / self.steps)))
+
+
+@dataclass
+class State:
+    """A training between two steps. averaged: the weights that one uses, a running mean of the model's."""
+
+    settings: ScatterSettings
+    model: ScatterModel
+    averaged: ScatterModel
+    optimizer: torch.optim.Optimizer
+    step: int
+
+
+def train_scatter(
+    pairs: Path,
+    folder: Path,
+    settings: ScatterSettings,
+    minutes: float,
+    resume: bool = False,
+    report: Callable[[str], None] = print,
+) -> bool:
+    """One piece of a training; True when all its steps are done. Leaves checkpoint, weights, log and plot in `folder`.
+
+    pairs: folder made by training.scatter.pairs. Raises InputError where the folders do not hold what they should.
+    """
+    require()
+    import torch
+
+    end = time.monotonic() + 60 * minutes
+    inputs, scatter = read_pairs(pairs)
+    judged = max(1, int(_CHECKED * len(inputs)))
+    range_ = np.quantile(inputs.mean(axis=(2, 3)), _QUANTILES, axis=0)
+    learned = [torch.from_numpy(array[judged:]) for array in (inputs, scatter)]
+    checked = [torch.from_numpy(array[:judged]) for array in (inputs, scatter)]
+    if resume:
+        state = _loaded(folder / CHECKPOINT, settings)
+    else:
+        if (folder / CHECKPOINT).exists():
+            raise InputError(f"'{folder}' holds a training already; add --resume to go on, or choose another folder.")
+        state = _new(settings)
+    folder.mkdir(parents=True, exist_ok=True)
+    curves.entries(folder, state.step)
+    losses, saved = [], time.monotonic()
+    while state.step < settings.steps and time.monotonic() < end:
+        losses.append(_step(state, *learned))
+        if state.step % _LOG_STEPS == 0 or state.step == settings.steps:
+            found = _judge(state, *checked) if state.step % (10 * _LOG_STEPS) == 0 else {}
+            loss = sum(losses) / len(losses)
+            curves.append(folder, {"step": state.step, "loss": loss, **found})
+            report(f"step {state.step} of {settings.steps}: loss {loss:.4f} {found or ''}")
+            losses = []
+        if time.monotonic() - saved > _SAVE_SECONDS:
+            _save(folder, state, range_)
+            saved = time.monotonic()
+    _save(folder, state, range_)
+    curves.plot(folder, ())
+    return state.step >= settings.steps
+
+
+def _new(settings: ScatterSettings, step: int = 0) -> State:
+    import torch
+
+    from DeepDRRSlicerLib.training.scatter.model import ScatterModel
+
+    torch.manual_seed(settings.seed)
+    model, averaged = ScatterModel(settings.widths), ScatterModel(settings.widths)
+    averaged.load_state_dict(model.state_dict())
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
+    return State(settings, model, averaged.requires_grad_(False), optimizer, step)
+
+
+def _step(state: State, inputs, scatter) -> float:
+    """Learns from a batch of views, each turned and mirrored at random; returns the loss before."""
+    import torch
+
+    settings = state.settings
+    generator = np.random.default_rng((settings.seed, state.step))
+    chosen = torch.from_numpy(generator.integers(0, len(inputs), settings.batch))
+    maps, target = inputs[chosen], scatter[chosen]
+    turns = int(generator.integers(4))
+    maps, target = torch.rot90(maps, turns, (2, 3)), torch.rot90(target, turns, (1, 2))
+    if generator.random() < 0.5:
+        maps, target = maps.flip(3), target.flip(2)
+    for group in state.optimizer.param_groups:
+        group["lr"] = settings.learning_rate_at(state.step)
+    loss = _loss(state.model(maps), target)
+    state.optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(state.model.parameters(), _STEEPEST)
+    state.optimizer.step()
+    keep = min(settings.average, (state.step + 1) / (state.step + 10))
+    with torch.no_grad():
+        for mean, now in zip(state.averaged.parameters(), state.model.parameters(), strict=True):
+            mean.lerp_(now, 1 - keep)
+    state.step += 1
+    return loss.item()
+
+
+def _loss(answer, target):
+    """Squared error over the square of each view's mean, which weighs noisy views down; means of 4 x 4 cells, too."""
+    from torch.nn.functional import avg_pool2d
+
+    size = target.mean(dim=(1, 2), keepdim=True) ** 2
+    noise = (target - avg_pool2d(target[:, None], 3, 1, 1)[:, 0]).square().mean(dim=(1, 2), keepdim=True)
+    weight = 1 / (size + noise)
+    fine = ((answer - target).square() * weight).mean()
+    pooled = avg_pool2d((answer - target)[:, None], 4)[:, 0]
+    return fine + 4 * (pooled.square() * weight).mean()
+
+
+def _judge(state: State, inputs, scatter) -> dict:
+    """On views never trained on: mean over the views of the mean error of 4 x 4 cells over the mean scatter."""
+    import torch
+    from torch.nn.functional import avg_pool2d
+
+    with torch.no_grad():
+        answer = state.averaged(inputs)
+    error = avg_pool2d((answer - scatter)[:, None], 4).abs().mean(dim=(1, 2, 3)) / scatter.mean(dim=(1, 2))
+    bias = (answer.mean(dim=(1, 2)) / scatter.mean(dim=(1, 2))).median() - 1
+    return {"error": round(float(error.median()), 4), "bias": round(float(bias), 4)}
+
+
+def _save(folder: Path, state: State, range_: np.ndarray) -> None:
+    tensors = {f"model.{name}": tensor for name, tensor in state.model.state_dict().items()}
+    tensors |= {f"averaged.{name}": tensor for name, tensor in state.averaged.state_dict().items()}
+    for name, parameter in state.model.named_parameters():
+        for moment in _MOMENTS:
+            if parameter in state.optimizer.state:
+                tensors[f"{moment}.{name}"] = state.optimizer.state[parameter][moment]
+    settings = asdict(state.settings)
+    write_tensors(folder / CHECKPOINT, tensors, {"step": state.step, "settings": settings})
+    header = {
+        "settings": settings,
+        "step": state.step,
+        "range": {"lowest": range_[0].tolist(), "highest": range_[1].tolist()},
+    }
+    write_tensors(folder / SHIPPED, state.averaged.state_dict(), header)
+
+
+def _loaded(path: Path, settings: ScatterSettings) -> State:
+    import torch
+
+    tensors, header = read_tensors(path)
+    try:
+        kept = ScatterSettings(**header["settings"] | {"widths": tuple(header["settings"]["widths"])})
+        if kept != settings:
+            raise InputError(
+                f"'{path.parent}' holds a training with other settings; leave them as they were, or start in another "
+                "folder."
+            )
+        state = _new(settings, int(header["step"]))
+        for model, part in ((state.model, "model"), (state.averaged, "averaged")):
+            model.load_state_dict(
+                {n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(f"{part}.")}
+            )
+        for name, parameter in state.model.named_parameters():
+            moments = {moment: tensors[f"{moment}.{name}"] for moment in _MOMENTS}
+            state.optimizer.state[parameter] = {"step": torch.tensor(float(state.step)), **moments}
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise InputError(f"'{path}' is no checkpoint of this version; start in another folder.") from error
+    return state
