@@ -8,7 +8,14 @@ from typing import Annotated
 import numpy as np
 import slicer
 import vtk
-from slicer import vtkMRMLMarkupsFiducialNode, vtkMRMLScalarVolumeNode, vtkMRMLSegmentationNode
+from slicer import (
+    vtkMRMLLabelMapVolumeNode,
+    vtkMRMLMarkupsFiducialNode,
+    vtkMRMLMarkupsLineNode,
+    vtkMRMLModelNode,
+    vtkMRMLScalarVolumeNode,
+    vtkMRMLSegmentationNode,
+)
 from slicer.i18n import tr as _
 from slicer.i18n import translate
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -20,9 +27,8 @@ from slicer.ScriptedLoadableModule import (
 )
 from slicer.util import VTKObservationMixin
 
-
 # Sections of the panel from top to bottom, in the order of work; each has a file Resources/UI/<name>Section.ui.
-PANEL = ("Patient", "CArm", "XRay", "Dose", "Export", "Dataset")
+PANEL = ("Patient", "Materials", "CArm", "XRay", "Image", "Tools", "Tasks", "Dose", "Export", "Dataset")
 
 
 class DeepDRRSlicer(ScriptedLoadableModule):
@@ -33,7 +39,9 @@ class DeepDRRSlicer(ScriptedLoadableModule):
         self.parent.title = _("DeepDRR C-arm")
         self.parent.categories = [translate("qSlicerAbstractCoreModule", "Simulation")]
         # Loaded before this module, so that their node classes and logics are there.
-        self.parent.dependencies = ["Cameras", "Markups", "Segmentations", "SubjectHierarchy", "VolumeRendering"]
+        self.parent.dependencies = [
+            "Cameras", "Markups", "Segmentations", "Sequences", "SubjectHierarchy", "VolumeRendering",
+        ]  # fmt: skip
         self.parent.contributors = ["DeepDRRSlicer contributors"]
         self.parent.helpText = _(
             "Turns a CT into physically scaled X-ray images, seen from a C-arm that stands in the scene. "
@@ -48,10 +56,12 @@ class DeepDRRSlicer(ScriptedLoadableModule):
 
 
 def onStartupCompleted():
-    """Makes the layout known: a scene keeps the number of its layout only, and may be opened before the module is."""
+    """Makes the layout known, which a scene names by number only, and the sample data, before the module is opened."""
+    from DeepDRRSlicerLib.scene.sample_data import registerSampleData
     from DeepDRRSlicerLib.scene.xray_view import registerLayout
 
     registerLayout()
+    registerSampleData(os.path.join(os.path.dirname(__file__), "Resources", "Icons", "DeepDRRSlicer.png"))
 
 
 @parameterNodeWrapper
@@ -61,7 +71,19 @@ class DeepDRRSlicerParameterNode:
     binning: pixels of the detector read out as one; 0 is the detector's default.
     centeredCT: the CT that the C-arm was centred on when it was chosen.
     exposureMode: an exposure mode of the device, or "manual", where kvp and mas hold. dose: totals of the study, JSON.
+    pulseRate, cineRate: pulses/s while the pedal is held, and of a cine run. autoUpdate: previews without dose.
+    materials: automatic, threshold, segmentation or label map (scene/materials.py). materialsShown: over the CT.
     dataset...: of the section Dataset; plan and centre as in scene/job_settings.py, folder empty for the default one.
+    magnificationField: of the detector. gridName: empty for the device's own. shutter..., iris: mm at the detector from
+    the middle of the image as its rows and columns run; beyond the field is open. image...: how the picture is turned
+    and shown; windowName names one of the display windows, or is empty where windowLow and windowHigh hold.
+    edgeRadius: mm at the detector. contrast...: iodine, mg/ml, given to a segment (its ID). subtraction: "none", "dsa"
+    or "roadmap". real...: an X-ray image beside the simulated one, and the geometry (JSON) that stands for the C-arm's.
+    patientPosition: DICOM's Patient Position. standJoints: JSON of the joints that the view leaves open, by name.
+    tool: the one that keys and buttons move; toolStep, toolTwist: by how much. toolLine: on which tools are laid.
+    task: the text of its file. taskTool: its wire. taskAttempt: one that was under way when the scene was saved.
+    taskDraft, makeTask...: a task in the making (scene/task_draft.py).
+    savedPositions: JSON (geometry/saved_positions.py). driveAtSpeed: standard views are driven to, not jumped to.
     """
 
     ct: vtkMRMLScalarVolumeNode
@@ -77,12 +99,28 @@ class DeepDRRSlicerParameterNode:
     isocenterR: Annotated[float, WithinRange(-10000.0, 10000.0)] = 0.0
     isocenterA: Annotated[float, WithinRange(-10000.0, 10000.0)] = 0.0
     isocenterS: Annotated[float, WithinRange(-10000.0, 10000.0)] = 0.0
+    patientPosition: str = "HFS"
+    tableTilt: Annotated[float, WithinRange(-60.0, 60.0)] = 0.0
+    standJoints: str = ""
+    savedPositions: str = ""
+    driveAtSpeed: bool = False
+    collisionStops: bool = True
+    carmHandles: bool = True
+    beamInSlices: bool = True
+    laserCross: bool = False
     kvp: Annotated[float, WithinRange(40.0, 125.0)] = 80.0
     mas: Annotated[float, WithinRange(0.01, 100.0)] = 1.0
     exposureMode: str = "fluoro"
     noise: bool = True
+    pulseRate: float = 15.0
+    cineRate: float = 15.0
     dose: str = ""
     autoUpdate: bool = True
+    materials: str = "automatic"
+    materialsSegmentation: vtkMRMLSegmentationNode
+    materialsLabelMap: vtkMRMLLabelMapVolumeNode
+    keepCouch: bool = False
+    materialsShown: bool = False
     datasetCount: Annotated[int, WithinRange(1, 1000000)] = 200
     datasetSeed: Annotated[int, WithinRange(0, 1000000000)] = 0
     datasetPlan: str = "cone"
@@ -98,6 +136,52 @@ class DeepDRRSlicerParameterNode:
     datasetHdf5: bool = False
     datasetLicence: str = ""
     datasetFolder: str = ""
+    magnificationField: str = "full"
+    gridName: str = ""
+    shutterLeft: Annotated[float, WithinRange(-1000.0, 1000.0)] = 1000.0
+    shutterRight: Annotated[float, WithinRange(-1000.0, 1000.0)] = 1000.0
+    shutterTop: Annotated[float, WithinRange(-1000.0, 1000.0)] = 1000.0
+    shutterBottom: Annotated[float, WithinRange(-1000.0, 1000.0)] = 1000.0
+    iris: Annotated[float, WithinRange(1.0, 1000.0)] = 1000.0
+    shutterHandles: bool = False
+    imageRotation: int = 0
+    imageFlip: bool = False
+    imageAsOnDevice: bool = False
+    imageMarkers: bool = True
+    imageInvert: bool = False
+    windowName: str = "chest"
+    windowLow: Annotated[float, WithinRange(-2.0, 15.0)] = 1.2
+    windowHigh: Annotated[float, WithinRange(-2.0, 15.0)] = 7.0
+    edgeGain: Annotated[float, WithinRange(0.0, 5.0)] = 0.0
+    edgeRadius: Annotated[float, WithinRange(0.2, 20.0)] = 1.0
+    contrastSegment: str = ""
+    contrastIodine: Annotated[float, WithinRange(0.0, 400.0)] = 150.0
+    contrastGiven: bool = False
+    subtraction: str = "none"
+    subtractionRange: Annotated[float, WithinRange(0.1, 3.0)] = 0.8
+    roadmapOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.7
+    overlayLandmarks: bool = False
+    overlaySegments: bool = False
+    realImage: vtkMRMLScalarVolumeNode
+    realGeometry: str = ""
+    realOpacity: Annotated[float, WithinRange(0.0, 1.0)] = 0.5
+    realBeside: bool = False
+    realRotation: int = 0
+    realFlip: bool = False
+    realInvert: bool = False
+    realPitch: Annotated[float, WithinRange(0.0, 10.0)] = 0.0
+    tool: vtkMRMLModelNode
+    toolStep: Annotated[float, WithinRange(0.1, 50.0)] = 1.0
+    toolTwist: Annotated[float, WithinRange(0.5, 180.0)] = 5.0
+    toolLine: vtkMRMLMarkupsLineNode
+    toolTipShown: bool = False
+    task: str = ""
+    taskTool: vtkMRMLModelNode
+    taskLearner: str = ""
+    taskAttempt: str = ""
+    taskDraft: str = ""
+    makeTaskLine: vtkMRMLMarkupsLineNode
+    makeTaskApex: vtkMRMLMarkupsFiducialNode
 
 
 class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
@@ -117,7 +201,11 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from DeepDRRSlicerLib.ui.dataset_section import DatasetSection
         from DeepDRRSlicerLib.ui.dose_section import DoseSection
         from DeepDRRSlicerLib.ui.export_section import ExportSection
+        from DeepDRRSlicerLib.ui.image_section import ImageSection
+        from DeepDRRSlicerLib.ui.materials_section import MaterialsSection
         from DeepDRRSlicerLib.ui.patient_section import PatientSection
+        from DeepDRRSlicerLib.ui.tasks_section import TasksSection
+        from DeepDRRSlicerLib.ui.tools_section import ToolsSection
         from DeepDRRSlicerLib.ui.xray_section import XRaySection
 
         ScriptedLoadableModuleWidget.setup(self)
@@ -130,12 +218,16 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.ui = slicer.util.childWidgetVariables(panel)
 
         self.logic = DeepDRRSlicerLogic()
-        doseSection = DoseSection(self.ui)
+        doseSection = DoseSection(self.ui, self.logic.fluoroscopy)
         requirements = self.resourcePath("requirements.txt")
         self.sections = {  # in the order in which they hear of a change
-            "CArm": CArmSection(self.ui),
             "Patient": PatientSection(self.ui, self.onCTChanged),
+            "Materials": MaterialsSection(self.ui, self.logic.fluoroscopy.materials, self.onCTChanged),
+            "CArm": CArmSection(self.ui),
             "XRay": XRaySection(self.ui, self.logic.fluoroscopy, requirements, doseSection.showPicture),
+            "Image": ImageSection(self.ui),
+            "Tools": ToolsSection(self.ui, self.onParametersChanged),
+            "Tasks": TasksSection(self.ui, self.logic.tasks),
             "Dose": doseSection,
             "Export": ExportSection(self.ui, self.logic.fluoroscopy),
             "Dataset": DatasetSection(self.ui, self.logic.datasets),
@@ -173,6 +265,7 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The scene goes away, and with it the parameters."""
         self.setParameterNode(None)
         self.logic.fluoroscopy.forget()
+        self.logic.tasks.forget()
 
     def onSceneStartImport(self, caller, event):
         """Nodes arrive one by one; nothing must be made of them before all are there."""
@@ -226,13 +319,16 @@ class DeepDRRSlicerLogic(ScriptedLoadableModuleLogic):
     def __init__(self):
         from DeepDRRSlicerLib.scene.dataset_work import DatasetWork
         from DeepDRRSlicerLib.scene.fluoroscopy import Fluoroscopy
+        from DeepDRRSlicerLib.scene.task_run import TaskRun
 
         ScriptedLoadableModuleLogic.__init__(self)
         self.fluoroscopy = Fluoroscopy()
         self.datasets = DatasetWork()
+        self.tasks = TaskRun(self.fluoroscopy)
 
     def close(self):
         """End the threads."""
+        self.tasks.close()
         self.fluoroscopy.close()
         self.datasets.close()
 

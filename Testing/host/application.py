@@ -24,12 +24,14 @@ import slicer
 from PySide6 import QtCore, QtGui, QtWidgets
 
 from . import calls, core, ctk_module, parameter_node, pythonqt, qmrml_module, qt_module, scripted_module
+from . import sample_data_module as sample_data
 
 _MODULES = {
     "qt": qt_module.module,
     "ctk": ctk_module.module,
     "slicer.parameterNodeWrapper": parameter_node,
     "slicer.ScriptedLoadableModule": scripted_module,
+    "SampleData": sample_data,
     "slicer.i18n": SimpleNamespace(tr=lambda text: text, translate=lambda context, text: text),
 }
 
@@ -87,6 +89,7 @@ class HostApplication:
         row.addWidget(self._views.panel, 1)
         self._window.resize(1440, 900)
         self._window.show()
+        self._window.activateWindow()
 
     # The module
 
@@ -145,6 +148,7 @@ class HostApplication:
         observing = [o for o in _objects(slicer.util.VTKObservationMixin) if o.Observations]
         found = [f"thread {t.name}" for t in threading.enumerate() if t not in self._threads]
         found += [f"timer {t.objectName()}" for t in self._newTimers()] + [f"observers of {o!r}" for o in observing]
+        found += [f"event filter {f!r}" for f in slicer.app._obj.filters]
         return found + [f"panel {o!r}" for o in [reference()] if o is not None]
 
     def _newTimers(self):

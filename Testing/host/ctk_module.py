@@ -46,6 +46,20 @@ class ctkCollapsibleButton(QtWidgets.QAbstractButton):
         painter.drawControl(QtWidgets.QStyle.ControlElement.CE_PushButton, option)
 
 
+class ctkCollapsibleGroupBox(QtWidgets.QGroupBox):
+    """A folded sub-section: its check box opens it. A collapsed one shows its title alone."""
+
+    def __init__(self, parent: QtWidgets.QWidget = None):
+        super().__init__(parent)
+        self.setCheckable(True)
+        self.toggled.connect(self._show)
+
+    def _show(self, opened):
+        self.setMaximumHeight(16777215 if opened else self.fontMetrics().height() + 8)
+
+    collapsed = QtCore.Property(bool, lambda self: not self.isChecked(), lambda self, c: self.setChecked(not c))
+
+
 class ctkSliderWidget(QtWidgets.QWidget):
     """A slider, which only shows the value, with a spin box, which rounds it to ``decimals`` and holds it."""
 
@@ -98,6 +112,26 @@ class ctkDirectoryButton(QtWidgets.QWidget):
     directory = QtCore.Property(str, lambda self: self.button.text(), _setDirectory)
 
 
-_classes = [ctkCollapsibleButton, ctkSliderWidget, ctkDirectoryButton]
+class ctkPathLineEdit(QtWidgets.QWidget):
+    """A line to type a path in; the dialog that asks for one is left out. The path is a name, which need not exist."""
+
+    Files, Writable, Readable, Dirs, Executable = 0x0002, 0x0020, 0x0010, 0x0001, 0x0040  # of QDir.Filter
+
+    currentPathChanged = QtCore.Signal(str)
+
+    def __init__(self, parent: QtWidgets.QWidget = None):
+        super().__init__(parent)
+        self.edit = QtWidgets.QLineEdit()
+        layout = QtWidgets.QHBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addWidget(self.edit, 1)
+        layout.addWidget(QtWidgets.QToolButton(text="..."))
+        self.edit.textChanged.connect(self.currentPathChanged)
+
+    currentPath = QtCore.Property(str, lambda self: self.edit.text(), lambda self, path: self.edit.setText(path))
+    nameFilters = stored("QStringList", "nameFilters", [])
+
+
+_classes = [ctkCollapsibleButton, ctkPathLineEdit, ctkCollapsibleGroupBox, ctkSliderWidget, ctkDirectoryButton]
 qt_module.widgetClasses |= {c.__name__: c for c in _classes}
 module = pythonqt.FlatModule("ctk", _classes, lambda name: name.startswith("ctk"))

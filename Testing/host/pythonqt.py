@@ -14,7 +14,7 @@ import types
 import shiboken6
 from PySide6 import QtCore, QtGui
 
-from .calls import Receiver, Wrapped, call, checkThread, convert, toPython
+from .calls import Receiver, Wrapped, call, checkThread, convert, record, toPython
 
 _TYPES = {"bool": bool, "int": int, "double": float, "QString": str, "QStringList": list[str]}
 
@@ -54,6 +54,16 @@ class EnumNamespace:
         raise NotImplementedError(f"the test host makes no {self._source.__name__}")
 
 
+@functools.cache
+def _signalsOf(qtType):
+    """C++ signature -> PySide's; stand-ins say in ``pointer`` which type PySide cannot spell."""
+    meta, pointer = qtType.staticMetaObject, getattr(qtType, "pointer", "")
+    methods = (meta.method(i) for i in range(meta.methodCount()))
+    signals = (m for m in methods if m.methodType() is QtCore.QMetaMethod.MethodType.Signal)
+    names = [bytes(m.methodSignature()).decode() for m in signals]
+    return {name.replace("PyObject", pointer): name for name in names}
+
+
 def _member(qtType, name):
     """The method of a Qt class that a script can call, or None; of stand-ins only what is marked as invokable."""
     value = getattr(qtType, name, None)
@@ -65,6 +75,8 @@ class WrapperMeta(type):
     """The classes themselves: constructors, enum values and static methods."""
 
     def __call__(cls, *arguments, **keywords):
+        if issubclass(cls, Subclassed):
+            return type.__call__(cls, *arguments, **keywords)
         return call(cls.__name__, cls._qt, arguments, keywords)
 
     def __getattr__(cls, name):
@@ -86,6 +98,9 @@ class Wrapper(Wrapped, metaclass=WrapperMeta):
         if qt is None:
             raise NotImplementedError(f"the test host has no Python subclasses of Qt classes, such as {cls.__name__}")
         cls._qt = qt
+
+    def __init__(self, *_):
+        raise TypeError(f"{type(self).__name__}.__init__ is for Python subclasses, which only QObject has here")
 
     def _alive(self, name):
         checkThread(f"{type(self).__name__}.{name}")
@@ -123,14 +138,7 @@ class Wrapper(Wrapped, metaclass=WrapperMeta):
             raise AttributeError(f"{described} refuses {value!r}")
 
     def _signals(self):
-        """C++ signature -> PySide's; stand-ins say in ``pointer`` which type PySide cannot spell."""
-        if not isinstance(self._obj, QtCore.QObject):
-            return {}
-        meta, pointer = self._obj.metaObject(), getattr(self._obj, "pointer", "")
-        methods = (meta.method(i) for i in range(meta.methodCount()))
-        signals = (m for m in methods if m.methodType() is QtCore.QMetaMethod.MethodType.Signal)
-        names = [bytes(m.methodSignature()).decode() for m in signals]
-        return {name.replace("PyObject", pointer): name for name in names}
+        return _signalsOf(type(self._obj)) if isinstance(self._obj, QtCore.QObject) else {}
 
     def _firstSignal(self, name):
         return next((signature for signature in self._signals() if signature.startswith(name + "(")), None)
@@ -222,6 +230,48 @@ class BoundSignal:
         self._owner._alive("emit").emit(self._native, *[convert(a, object) for a in arguments])
 
     __call__ = emit
+
+
+class _EventFilter(QtCore.QObject):
+    """The Qt half of a Python subclass of QObject: its virtual eventFilter() calls the Python half."""
+
+    def eventFilter(self, watched, event):
+        try:
+            answer = self._pythonqt.eventFilter(wrap(watched), wrap(event))
+            if type(answer) is not bool:
+                raise TypeError(f"eventFilter must return a bool, not {answer!r}")
+            return answer
+        except BaseException as error:  # C++ called
+            record(error)
+            return False
+
+
+class Subclassed(Wrapper, qt=_EventFilter):
+    """qt.QObject as the base of a Python class, which must call qt.QObject.__init__ and may have attributes of its own.
+
+    Of the virtual methods, eventFilter alone is known.
+    """
+
+    def __init_subclass__(cls):
+        methods = {name for name, value in vars(cls).items() if inspect.isfunction(value)}
+        virtual = {"event", "timerEvent", "childEvent", "customEvent"} & methods
+        if virtual:
+            raise NotImplementedError(f"the test host does not call {', '.join(virtual)} of {cls.__name__}")
+
+    def __init__(self, parent=None):
+        native = _EventFilter(parent and parent._alive("a parent"))
+        native._pythonqt = self
+        vars(self).update(_obj=native, _connections={})
+
+    def __getattr__(self, name):
+        if "_obj" not in vars(self):
+            raise RuntimeError(f"{type(self).__name__} did not call qt.QObject.__init__(self)")
+        return super().__getattr__(name)
+
+    def __setattr__(self, name, value):
+        if "_obj" in vars(self) and (self._property(name) is not None or _member(QtCore.QObject, name)):
+            raise AttributeError(f"'{name}' is a member of QObject: set it by its slot")
+        vars(self)[name] = value
 
 
 @functools.cache

@@ -168,7 +168,18 @@ class qSlicerApplication(QtCore.QObject):
     def __init__(self, core):
         super().__init__()
         self.core = core
+        self.filters = []  # that watch the whole application
         self.manager = layout.qSlicerLayoutManager(core.layoutLogic.GetLayoutNode())
+
+    @invokable
+    def installEventFilter(self, filterObject: QtCore.QObject):
+        QtWidgets.QApplication.instance().installEventFilter(filterObject)
+        self.filters.append(filterObject)
+
+    @invokable
+    def removeEventFilter(self, filterObject: QtCore.QObject):
+        QtWidgets.QApplication.instance().removeEventFilter(filterObject)
+        self.filters.remove(filterObject)
 
     layoutManager = invokable(lambda self: self.manager)
     applicationLogic = invokable(lambda self: self.core.applicationLogic)

@@ -9,7 +9,9 @@ from .calls import Receiver
 from .pythonqt import invokable
 
 _USED = """QFile QSize QColor QIcon QPixmap QSizePolicy QButtonGroup QVBoxLayout QHBoxLayout QGridLayout QFormLayout
-QWidget QLabel QPushButton QCheckBox QComboBox QLineEdit QSpinBox QDoubleSpinBox QProgressBar"""
+QWidget QLabel QPushButton QCheckBox QComboBox QLineEdit QSpinBox QDoubleSpinBox QProgressBar
+QShortcut QKeySequence QEvent
+QTableWidget QTableWidgetItem QHeaderView QPlainTextEdit QBrush"""
 
 widgetClasses = {}  # class name in a .ui file -> class; the modules of the stand-ins add theirs
 
@@ -28,6 +30,31 @@ class QTimer(QtCore.QTimer):
         timer.timeout.connect(Receiver(target))
         timer.timeout.connect(timer.deleteLater)
         timer.start(msec)
+
+
+class QApplication(QtCore.QObject):
+    """Static functions of the application; beeps are counted, not heard."""
+
+    beeps = 0
+
+    @staticmethod
+    @invokable
+    def beep():
+        QApplication.beeps += 1
+
+    @staticmethod
+    @invokable
+    def focusWidget():
+        return QtWidgets.QApplication.focusWidget()
+
+
+class QFileDialog(QtCore.QObject):
+    """The question for a file, which is cancelled; tests answer it by replacing the section's own function."""
+
+    @staticmethod
+    @invokable
+    def getOpenFileName(parent: QtWidgets.QWidget, caption: str, folder: str, filters: str):
+        return ""
 
 
 class QSettings(QtCore.QObject):
@@ -90,6 +117,8 @@ class QUiLoader(QtCore.QObject):
 _classes = [_inQt(name) for name in _USED.split()]
 widgetClasses |= {c.__name__: c for c in _classes if issubclass(c, QtWidgets.QWidget)}
 # One module for all hosts: code that imported it keeps working with the next one.
-module = pythonqt.FlatModule("qt", [*_classes, QTimer, QSettings, QUiLoader], _inQt)
+module = pythonqt.FlatModule("qt", [*_classes, QTimer, QSettings, QUiLoader, QApplication, QFileDialog], _inQt)
+module.QObject = pythonqt.Subclassed
 module.Qt = pythonqt.EnumNamespace(QtCore.Qt)
 module.QMessageBox = pythonqt.EnumNamespace(QtWidgets.QMessageBox)
+module.QAbstractItemView = pythonqt.EnumNamespace(QtWidgets.QAbstractItemView)

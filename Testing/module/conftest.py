@@ -11,9 +11,12 @@ MODULE = Path(__file__).resolve().parents[2] / "DeepDRRSlicer" / "DeepDRRSlicer.
 
 
 @pytest.fixture
-def host(slicer_host):  # noqa: F811
-    """The test host with the module loaded."""
+def host(slicer_host, monkeypatch):  # noqa: F811
+    """The test host with the module loaded; the network of the materials rests, whether or not it could run."""
     slicer_host.loadModule(MODULE)
+    from DeepDRRSlicerLib.scene import materials_work
+
+    monkeypatch.setattr(materials_work, "network_missing", lambda: "The network rests.")
     return slicer_host
 
 

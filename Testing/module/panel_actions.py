@@ -1,6 +1,5 @@
 """What a person does with the panel, for the tests of its sections."""
 
-from DeepDRRSlicerLib.geometry.presets import PRESETS
 from DeepDRRSlicerLib.scene.carm import CArm
 from DeepDRRSlicerLib.scene.xray_view import sliceLogic
 
@@ -17,8 +16,9 @@ def opened(host, **choices):
 
 
 def settle(host, widget):
-    """Runs the event loop until the picture is up to date."""
-    host.processEvents(until=lambda: "kV" in widget.ui.statusLabel.text and not mark(), timeout_s=60)
+    """Runs the event loop until the picture, preview or not, is up to date, and said to be so."""
+    section = widget.sections["XRay"]
+    host.processEvents(until=lambda: section.isIdle and "kV" in widget.ui.statusLabel.text, timeout_s=60)
 
 
 def mark():
@@ -30,7 +30,7 @@ def mark():
 
 
 def click_preset(widget, name):
-    widget.sections["CArm"]._presetGroup.button(list(PRESETS).index(name)).click()
+    widget.sections["CArm"].presets.buttonOf(name).click()
 
 
 def CArm_of(parameters):

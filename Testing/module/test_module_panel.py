@@ -57,7 +57,7 @@ def settle_at(host, widget, parameters, angles):
 
     def current():
         view = json.loads(parameters.xray.GetAttribute("DeepDRRSlicer.View"))
-        return np.allclose(view["normal"], expected, atol=1e-6) and not mark()
+        return np.allclose(view["normal"], expected, atol=1e-6) and widget.sections["XRay"].isIdle
 
     host.processEvents(until=current, timeout_s=60)
 
@@ -218,8 +218,7 @@ def test_what_cannot_be_simulated_is_said_in_a_sentence(host, patient):
     assert mark() is not None  # the picture on show is of the settings before
     wrong = slicer.util.addVolumeFromArray(np.full((5, 5, 5), 7, np.int16), name="Flat")
     parameters.ct = wrong
-    host.processEvents()
-    assert "same value" in widget.ui.warningLabel.text
+    host.processEvents(until=lambda: "same value" in widget.ui.warningLabel.text)
     parameters.ct = patient
     settle(host, widget)
     assert not widget.ui.warningLabel.text
@@ -320,7 +319,7 @@ def test_a_picture_that_was_pending_when_the_module_was_left_is_marked(host, pat
     widget.ui.primaryAngleSlider.value = 12.0
     assert mark() == "updating"
     host.leaveModule()
-    assert "changed" in mark()
+    assert "not of the present view" in mark()
     host.openModule()
     settle_at(host, widget, parameters, (12, 0))
 

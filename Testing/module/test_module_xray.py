@@ -7,26 +7,30 @@ import numpy as np
 import pytest
 from panel_actions import click_preset, mark, opened, settle
 
+from DeepDRRSlicerLib.scene.dose import totalsOf
 from DeepDRRSlicerLib.scene.xray_image import SETTINGS_HASH
 from DeepDRRSlicerLib.simulation.views import ViewSimulator
 
 LEFT, HEAD, FRONT = (-50, 0, 0), (0, 0, 50), (0, 50, 0)
 
 
-def test_without_automatic_update_the_picture_waits_for_apply_and_says_so(host, patient):
+def test_without_previews_nothing_is_seen_until_x_rays_are_taken(host, patient):
+    """As with a real C-arm: the last image is held, and says that it is of another view."""
     widget, parameters = opened(host)
+    assert mark() == "preview, no dose"
     widget.ui.autoUpdateCheckBox.setChecked(False)
     old_hash = parameters.xray.GetAttribute(SETTINGS_HASH)
     click_preset(widget, "LAO 30")
     host.processEvents()
-    assert "Apply" in mark() and "Apply" in widget.ui.statusLabel.text
+    assert "not of the present view" in mark() and "Apply" in widget.ui.statusLabel.text
     time.sleep(0.2)
     host.processEvents()
-    assert parameters.xray.GetAttribute(SETTINGS_HASH) == old_hash
+    assert parameters.xray.GetAttribute(SETTINGS_HASH) == old_hash and totalsOf(parameters).frames == 0
     widget.ui.applyButton.click()
     assert mark() == "updating"
     settle(host, widget)
-    assert parameters.xray.GetAttribute(SETTINGS_HASH) != old_hash
+    assert parameters.xray.GetAttribute(SETTINGS_HASH) != old_hash and mark() is None
+    assert totalsOf(parameters).frames == 1
 
 
 def test_settings_changed_twice_during_one_slow_projection(host, patient, monkeypatch):
@@ -44,7 +48,7 @@ def test_settings_changed_twice_during_one_slow_projection(host, patient, monkey
     shown = []
 
     def record(caller, event):
-        if not mark():
+        if mark() != "updating":
             shown.append(json.loads(parameters.xray.GetAttribute("DeepDRRSlicer.View"))["normal"])
 
     widget.ui.primaryAngleSlider.value = 10.0
@@ -60,10 +64,10 @@ def test_settings_changed_twice_during_one_slow_projection(host, patient, monkey
     widget.ui.primaryAngleSlider.value = 30.0
     pictures = set()
     end = time.monotonic() + 20
-    while mark() or "LAO 30" not in widget.ui.statusLabel.text:
+    while mark() == "updating" or "LAO 30" not in widget.ui.statusLabel.text:
         assert time.monotonic() < end
         host.processEvents()
-        if not mark():
+        if mark() != "updating":
             pictures.add(parameters.xray.GetAttribute(SETTINGS_HASH))
     parameters.xray.RemoveObserver(tag)
     assert len(pictures) == 1
@@ -89,11 +93,14 @@ def test_a_missing_package_makes_it_slow_and_is_offered(host, patient, monkeypat
     assert "numba" in asked[0] and parameters.xray.GetAttribute(SETTINGS_HASH) != old, "declined: slow, but it works"
 
 
-def test_dose_and_technique_are_shown_and_kept(host, patient):
-    from DeepDRRSlicerLib.scene.dose import totalsOf
+def test_dose_and_technique_are_shown_and_kept(host, patient, monkeypatch):
+    import slicer
 
     widget, parameters = opened(host)
     ui = widget.ui
+    assert totalsOf(parameters).frames == 0, "previews cost nothing"
+    ui.applyButton.click()
+    settle(host, widget)
     assert "kV" in ui.techniqueLabel.text and "mA" in ui.techniqueLabel.text and "mGy/min" in ui.doseRateLabel.text
     assert ui.beamQualityLabel.text.startswith("HVL ") and "mm Al" in ui.beamQualityLabel.text
     totals = totalsOf(parameters)
@@ -108,6 +115,10 @@ def test_dose_and_technique_are_shown_and_kept(host, patient):
     assert parameters.exposureMode == "manual" and ui.kvpSlider.enabled
     settle(host, widget)
     assert "80 kV" in ui.techniqueLabel.text and "mAs" in ui.techniqueLabel.text
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda text: False)
+    ui.resetDoseButton.click()
+    assert totalsOf(parameters).frames > 0, "asked first"
+    monkeypatch.setattr(slicer.util, "confirmYesNoDisplay", lambda text: True)
     ui.resetDoseButton.click()
     assert totalsOf(parameters).frames == 0 and ui.framesLabel.text == "0"
 
@@ -116,6 +127,8 @@ def test_every_picture_has_its_own_noise_and_none_without(host, patient):
     import slicer
 
     widget, parameters = opened(host)
+    widget.ui.applyButton.click()
+    settle(host, widget)
     first = slicer.util.arrayFromVolume(parameters.xray).copy()
     widget.ui.applyButton.click()
     settle(host, widget)
@@ -144,4 +157,15 @@ def test_a_coarse_picture_comes_first_while_the_c_arm_moves(host, patient):
     assert max(sizes) <= 256 and mark() == "updating" and parameters.dose == frames
     settle(host, widget)
     parameters.xray.RemoveObserver(tag)
-    assert sizes[-1] == 1536 and parameters.dose != frames
+    assert sizes[-1] == 1536 and parameters.dose == frames
+
+
+def test_a_spot_image_has_its_own_dose(host, patient):
+    widget, parameters = opened(host)
+    widget.ui.applyButton.click()
+    settle(host, widget)
+    fluoroscopy = totalsOf(parameters)
+    widget.ui.spotButton.click()
+    settle(host, widget)
+    both = totalsOf(parameters)
+    assert both.frames == 2 and both.air_kerma > 5 * fluoroscopy.air_kerma and parameters.exposureMode == "fluoro"

@@ -64,7 +64,7 @@ def parameters_with(ct, segmentation=None, landmarks=None, **choices):
         "datasetCount": 5, "datasetSeed": 3, "datasetPlan": "cone", "datasetPrimaryRange": 15.0,
         "datasetSecondaryRange": 10.0, "datasetStep": 5.0, "datasetCentre": "isocenter", "datasetOffset": 10.0,
         "datasetRandomise": False, "datasetCoco": True, "datasetWebDataset": False, "datasetDicom": False,
-        "datasetHdf5": False, "datasetLicence": "CC0-1.0",
+        "datasetHdf5": False, "datasetLicence": "CC0-1.0", "materials": "threshold", "keepCouch": False,
     }  # fmt: skip
     return SimpleNamespace(**defaults | choices)
 

@@ -1,28 +1,23 @@
 """The scene's C-arm at work: it moves the models, has views simulated, and shows the newest one."""
 
-import textwrap
 import threading
-
-import numpy as np
 
 from DeepDRRSlicerLib.dataset.export_view import export_view
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.projection.projector import warm_up
-from DeepDRRSlicerLib.scene.beam import updateBeam
-from DeepDRRSlicerLib.scene.carm import CArm
-from DeepDRRSlicerLib.scene.dose import addExposure, totalsOf
+from DeepDRRSlicerLib.scene.materials_work import MaterialsWork
 from DeepDRRSlicerLib.scene.mrml import landmarksFromNode, segmentsFromNode
-from DeepDRRSlicerLib.scene.request import PatientCopy, viewRequest
-from DeepDRRSlicerLib.scene.xray_image import QUANTITY, SETTINGS_HASH, updateXRayNode, xrayNode
-from DeepDRRSlicerLib.scene.xray_view import setMark, showInXRayView
-from DeepDRRSlicerLib.simulation.display import CHEST
+from DeepDRRSlicerLib.scene.picture_state import HELD, PASSED, PictureState
+from DeepDRRSlicerLib.scene.request import PatientCopy, pulseRates, reachablePose, viewRequest
+from DeepDRRSlicerLib.scene.room import moveRoom
+from DeepDRRSlicerLib.scene.run_export import RunExport
+from DeepDRRSlicerLib.scene.xray_view import setMark
+from DeepDRRSlicerLib.simulation.pulses import PulseTrain
 from DeepDRRSlicerLib.simulation.views import ViewSimulator
 from DeepDRRSlicerLib.simulation.worker import LatestWorker
 
-_MARK_WIDTH = 40  # letters
-_PATIENCE = 3.0  # s that the window may be blocked by a picture that cannot be stopped while its code is compiled
 UPDATING = "updating"
-OUTDATED = "settings changed: press Apply"
+_PATIENCE = 3.0  # s that the window may be blocked by a picture that cannot be stopped while its code is compiled
 
 
 def _warmUp():
@@ -33,15 +28,26 @@ def _warmUp():
 
 
 class Fluoroscopy:
-    """Nodes and views are touched on the calling thread alone; simulation and export run in a thread each."""
+    """Nodes and views are touched on the calling thread alone; simulation and export run in a thread each.
+
+    onExposure: called with the Radiograph after each picture that counts, of whatever kind. onPose: called with the
+    CArmPose after each movement of the C-arm. Both are lists to add to.
+    """
 
     def __init__(self):
+        self.picture = PictureState()
+        self.onExposure = self.picture.onExposure
+        self.onPose = []
+        self.materials = MaterialsWork()
         self._patientCopy = PatientCopy()
         self._views = ViewSimulator()
-        self._live = LatestWorker(self._work, "DeepDRRSlicer live")
+        self._live = LatestWorker(lambda job, shouldStop: job(shouldStop), "DeepDRRSlicer live")
         self._previewing = False
+        self._train = None
+        self._trainMode = None
         self._export = LatestWorker(lambda job, shouldStop: job(shouldStop), "DeepDRRSlicer export")
         self.exportProgress = 0.0
+        self.runExport = RunExport()
         self._warmingUp = None
 
     def warmUp(self):
@@ -60,34 +66,53 @@ class Fluoroscopy:
         self._warmingUp = None
         self.warmUp()
 
+    def isPatientReady(self, parameters):
+        """Copy a part of the CT, for a few ms; whether all of it is there, so that a request does not block the window.
+
+        Raises InputError where there is no CT.
+        """
+        return self._patientCopy.isReady(parameters.ct)
+
     def moveCArm(self, parameters):
         """Bring models and beam to the pose of the parameter node. Raises InputError for an impossible pose."""
-        request = self._request(parameters)
-        carm = CArm(request.acquisition.device)
-        carm.build()
-        carm.setPose(request.pose)
-        updateBeam(request.pose.beam())
+        reachablePose(parameters)
+        moveRoom(parameters)
+        self.moved(parameters)
 
-    def simulate(self, parameters):
-        """Take a picture of the view now, show it, and return the Radiograph. Raises InputError."""
-        radiograph = self._views.simulate(self._request(parameters, counted=True))
-        addExposure(parameters, radiograph)
-        self._show(parameters, radiograph)
+    def moved(self, parameters):
+        """The C-arm stands where the parameter node says: tell those who listen. Raises InputError out of reach."""
+        pose = reachablePose(parameters)
+        for tell in self.onPose:
+            tell(pose)
+
+    def simulate(self, parameters, mode=None):
+        """Take a picture of the view now, show it, and return the Radiograph. Raises InputError.
+
+        mode: an exposure mode in place of the chosen one.
+        """
+        radiograph = self._views.simulate(self._request(parameters, mode))
+        self.picture.take(parameters, radiograph)
         return radiograph
+
+    # Previews and single pictures
 
     def requestPreview(self, parameters):
         """Have a coarse picture made in the background, for a C-arm that moves. Raises InputError.
 
         It lets go of a picture in full resolution, but not of the preview before it, which is nearly done.
         """
-        self._submit(lambda: self._request(parameters).as_preview(), preview=True)
+        self._submit(lambda: self._request(parameters).as_preview(), self.picture.preview, coarse=True)
 
-    def requestUpdate(self, parameters, counted=True):
-        """Have the picture taken in the background; it replaces every earlier request. Raises InputError.
+    def requestAim(self, parameters):
+        """Have the preview made in full resolution; it replaces every earlier request. Raises InputError."""
+        self._submit(lambda: self._request(parameters), self.picture.preview)
 
-        counted: whether it is a new exposure, with noise and dose of its own, or the last one over again.
+    def requestPicture(self, parameters, mode=None):
+        """Have a picture taken in the background, with noise and dose of its own. Raises InputError.
+
+        It replaces every earlier request. mode: an exposure mode in place of the chosen one.
         """
-        self._submit(lambda: self._request(parameters, counted), preview=False, counted=counted)
+        self._submit(lambda: self._request(parameters, mode), self.picture.take)
 
     def settingsChanged(self):
         """Mark the picture until the next one is there; one in full resolution is let go of, a preview is not."""
@@ -95,17 +120,22 @@ class Fluoroscopy:
             self._live.cancel()
         setMark(UPDATING)
 
-    def outdate(self, text=OUTDATED):
-        """Let go of a pending view, and mark the picture, which is older than the settings."""
+    def outdate(self, text=None):
+        """Let go of a pending view, and mark the picture, which is not of the present one."""
         self._live.cancel()
-        setMark(text)
+        if text is None:
+            self.picture.set(PASSED)
+        else:
+            setMark(text)
 
     def forget(self):
         """Let go of patient and pending view; there is no picture any more that could be out of date."""
         self._live.cancel()
+        self._train = None
+        self.picture.forget()
         self._patientCopy = PatientCopy()
         self._views.forget()
-        setMark(None)
+        self.materials.forget()
 
     def collectUpdate(self, parameters):
         """Show what is ready; returns the Radiograph once it is the one last asked for in full resolution, else None.
@@ -118,16 +148,68 @@ class Fluoroscopy:
         if outcome.error is not None:
             if not outcome.newest:
                 return None
-            setMark(OUTDATED)
+            self.picture.set(PASSED)
             raise outcome.error
-        radiograph, preview, counted = outcome.result
-        if counted:
-            addExposure(parameters, radiograph)
-        self._show(parameters, radiograph)
-        if preview or not outcome.newest:
+        radiograph, takeIn, coarse = outcome.result
+        takeIn(parameters, radiograph)
+        if coarse or not outcome.newest:
             setMark(UPDATING)
             return None
         return radiograph
+
+    # The pedal
+
+    def startTrain(self, parameters, mode):
+        """Begin a train of pulses in the background; it replaces every pending picture. Raises InputError.
+
+        mode: FLUORO or CINE of scene/request.py.
+        """
+        request = self._request(parameters, mode)
+        train = self._train = PulseTrain(request, pulseRates(parameters, mode)[1])
+        self._trainMode = mode
+        self._live.submit(lambda shouldStop: train.run(self._views, shouldStop))
+        self._previewing = False
+
+    @property
+    def train(self):
+        """The PulseTrain under way, or None: until collectPulses() has handed out its last pulse."""
+        return self._train
+
+    def followView(self, parameters):
+        """From the next pulse on, show what the parameter node says now. Raises InputError, and goes on as before."""
+        self._train.follow(self._request(parameters, self._trainMode))
+
+    def collectPulses(self, parameters, eachShown=lambda pulse: None):
+        """Count and show the pulses that are ready; the last one stays, marked, when the train has ended.
+
+        eachShown: called with every Pulse when it is the scene's X-ray image. Returns the newest Radiograph, or None.
+        Raises what the simulation raised.
+        """
+        train = self._train
+        ended = train.ended  # asked first: nothing comes after it
+        pulses = train.collect()
+        for pulse in pulses:
+            self.picture.take(parameters, pulse.radiograph, more=True)
+            eachShown(pulse)
+        if ended:
+            self._train = None
+            self.picture.write(parameters)
+            self.picture.set(HELD if train.shows_newest else PASSED)
+            outcome = self._live.collect()
+            if outcome is not None and outcome.error is not None:
+                raise outcome.error
+        return pulses[-1].radiograph if pulses else None
+
+    def dropTrain(self, parameters):
+        """End the train now; the pulse under way is given up, and does not count."""
+        if self._train is not None:
+            self._train.release()
+            self._live.cancel()
+            self._train = None
+            self.picture.write(parameters)
+            self.picture.set(HELD)
+
+    # Export
 
     def startExport(self, parameters, folder):
         """Write the view and its labels in the background. Raises InputError for settings that cannot be simulated."""
@@ -163,31 +245,21 @@ class Fluoroscopy:
         self._export.cancel()  # one may wait for the other's picture
         self._live.close(_PATIENCE)
         self._export.close(_PATIENCE)
+        self.runExport.close()
+        self.materials.close()
 
-    def _submit(self, makeRequest, preview, counted=False):
+    def _submit(self, makeRequest, takeIn, coarse=False):
         setMark(UPDATING)
         try:
-            job = makeRequest(), counted
+            request = makeRequest()
         except Exception:
             self.outdate()
             raise
-        self._live.submit(job, interrupt=not self._previewing)
-        self._previewing = preview
+        work = lambda shouldStop: (self._views.simulate(request, shouldStop), takeIn, coarse)  # noqa: E731
+        self._live.submit(work, interrupt=not self._previewing)
+        self._previewing = coarse
 
-    def _work(self, job, shouldStop):
-        request, counted = job
-        return self._views.simulate(request, shouldStop), request.preview, counted
-
-    def _request(self, parameters, counted=False):
-        frames = totalsOf(parameters).frames
-        return viewRequest(parameters, self._patientCopy, frame=frames if counted else max(frames - 1, 0))
-
-    def _show(self, parameters, radiograph):
-        node = xrayNode()
-        attributes = {SETTINGS_HASH: radiograph.settings_hash, QUANTITY: "-ln(signal / open field)"}
-        picture = np.where(radiograph.lit, radiograph.log_attenuation, CHEST.low)  # shutters are drawn black
-        updateXRayNode(node, picture, radiograph.beam, CHEST.low, CHEST.high, attributes)
-        showInXRayView(node, radiograph.beam)
-        if parameters.xray is not node:
-            parameters.xray = node
-        setMark(textwrap.fill(radiograph.warning, _MARK_WIDTH) or None)
+    def _request(self, parameters, mode=None):
+        """The request for the next picture; a preview has its number, too, and leaves it to the one that counts."""
+        number = self.picture.totals(parameters).frames
+        return viewRequest(parameters, self._patientCopy, number, mode, self.materials)

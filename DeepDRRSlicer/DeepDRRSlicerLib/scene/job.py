@@ -7,9 +7,12 @@ in them depends on clock or machine, so that the same scene gives the same job.
 import gzip
 import hashlib
 import os
+import re
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
 
 from DeepDRRSlicerLib.anatomy.ct import as_ct
 from DeepDRRSlicerLib.anatomy.image_io import LPS_TO_RAS
@@ -23,11 +26,15 @@ from DeepDRRSlicerLib.descriptions import description_file
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.device import load_device
 from DeepDRRSlicerLib.projection.projector import Stopped
+from DeepDRRSlicerLib.projection.tools import Tool
 from DeepDRRSlicerLib.scene.job_settings import PATIENT, jobSettings
+from DeepDRRSlicerLib.scene.materials import materialsOfJob
 from DeepDRRSlicerLib.scene.mrml import landmarksFromNode, segmentsFromNode
 from DeepDRRSlicerLib.scene.request import ctVolume
+from DeepDRRSlicerLib.scene.tools import placedTools
 
 _CT, _SEGMENTATION, _LANDMARKS = "ct.nrrd", "segmentation.seg.nrrd", "landmarks.mrk.json"
+_MATERIALS = "materials.seg.nrrd"
 _NRRD_TYPES = {"i1": "int8", "u1": "uint8", "i2": "int16", "u2": "uint16", "i4": "int32", "u4": "uint32",
                "i8": "int64", "u8": "uint64", "f4": "float", "f8": "double"}  # fmt: skip
 _FAST = 1  # of gzip's levels: noise of a CT does not get smaller with more
@@ -37,7 +44,8 @@ _FAST = 1  # of gzip's levels: noise of a CT does not get smaller with more
 class JobContents:
     """A copy of what a job is made of: settings, the job's JSON without files; all geometry in world RAS.
 
-    ct_name: what messages call the CT. device: name or file.
+    ct_name: what messages call the CT. device: name or file. tools: with the 4x4 from their own coordinates to there.
+    materials: segments that are materials, and by ID those materials that a job could not tell by itself.
     """
 
     settings: dict
@@ -46,6 +54,8 @@ class JobContents:
     segments: list[Segment]
     landmarks: list[Landmark]
     device: str
+    tools: list[tuple[Tool, np.ndarray]] = field(default_factory=list)
+    materials: tuple[list[Segment], dict[str, str]] | None = None
 
 
 def snapshot(parameters, name):
@@ -54,16 +64,20 @@ def snapshot(parameters, name):
     ct = ctVolume(parameters.ct)
     segments = segmentsFromNode(parameters.segmentation) if parameters.segmentation else []
     landmarks = landmarksFromNode(parameters.landmarks) if parameters.landmarks else []
+    tools = placedTools()
     for kind, node, labels in (
         ("segments", parameters.segmentation, segments),
         ("landmarks", parameters.landmarks, landmarks),
+        ("tools", None, [tool for tool, _ in tools]),
     ):
         names = [label.name for label in labels]
         twice = next((name for name in names if names.count(name) > 1), None)
         if twice is not None:
-            raise InputError(f"Two {kind} of {node.GetName()} have the name {twice!r}; rename one of them.")
+            owner = f" of {node.GetName()}" if node is not None else ""
+            raise InputError(f"Two {kind}{owner} have the name {twice!r}; rename one of them.")
     copied = Volume(ct.array.copy(), ct.ijk_to_ras)  # the node's memory may change at any time
-    return JobContents(settings, copied, parameters.ct.GetName(), segments, landmarks, parameters.device)
+    name, materials = parameters.ct.GetName(), materialsOfJob(parameters)
+    return JobContents(settings, copied, name, segments, landmarks, parameters.device, tools, materials)
 
 
 def writeJob(contents, folder, shouldStop=lambda: False, compress=True):
@@ -95,6 +109,12 @@ def _fill(folder, contents, shouldStop, compress):
     if contents.landmarks:
         (folder / _LANDMARKS).write_text(landmarks_text(contents.landmarks), encoding="utf-8", newline="\n")
         patient["landmarks"] = _LANDMARKS
+    tools = [_writeTool(folder, number, *placed) for number, placed in enumerate(contents.tools)]
+    settings = contents.settings
+    if contents.materials is not None:
+        write_segments(folder / _MATERIALS, contents.materials[0])
+        patient["materials"] = _MATERIALS
+        settings = settings | {"material_map": contents.materials[1]}
     device = load_device(contents.device)
     machines = {"device": contents.device, "detector": device.detector, "grid": device.grid}
     for kind, name in machines.items():
@@ -106,9 +126,26 @@ def _fill(folder, contents, shouldStop, compress):
         with open(path, "rb") as file:
             checksums[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     files = {kind: f"{kind}.json" for kind in machines}
-    job = parse_job(contents.settings | {"patients": [patient], **files, "checksums": checksums}, folder)
+    parts = {"patients": [patient], "tools": tools, **files, "checksums": checksums}
+    job = parse_job(settings | parts, folder)
     (folder / JOB_FILE).write_text(job_text(job), encoding="utf-8", newline="\n")
     return job
+
+
+def _writeTool(folder, number, tool, matrix):
+    """Writes the surface of a tool and returns what the job says of it."""
+    name = f"tool_{number}.obj"
+    lines = ["# SPACE=RAS"]
+    lines += ["v " + " ".join(repr(float(x)) for x in vertex) for vertex in tool.vertices]
+    lines += ["f " + " ".join(str(corner + 1) for corner in face) for face in tool.faces]
+    (folder / name).write_text("\n".join(lines) + "\n", encoding="ascii", newline="\n")
+    return {
+        "name": re.sub(r"[\x00-\x1f/\\]", "_", tool.name)[:100] or name,
+        "mesh": name,
+        "material": tool.material,
+        "density": tool.density,
+        "matrix": matrix.tolist(),
+    }
 
 
 def _put(part, folder, job: Job):

@@ -1,6 +1,7 @@
 """From the panel's choices to what a job file says: views, technique, pictures, outputs. No file is looked at."""
 
 from DeepDRRSlicerLib.dataset.job_fields import FORMAT
+from DeepDRRSlicerLib.dataset.materials import THRESHOLD, automatic
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.device import load_device
 from DeepDRRSlicerLib.geometry.presets import PRESETS
@@ -60,7 +61,10 @@ def jobSettings(parameters, name):
         "technique": _technique(parameters),
         "plan": _plan(parameters),
         "outputs": outputs,
+        "materials": THRESHOLD if parameters.materials == THRESHOLD else automatic(),
     }
+    if parameters.keepCouch:
+        data["keep_couch"] = True
     if parameters.datasetPlan != GRID:
         data["count"] = parameters.datasetCount
     if parameters.datasetRandomise:

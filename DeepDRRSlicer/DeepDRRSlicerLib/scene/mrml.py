@@ -48,18 +48,23 @@ def segmentsFromNode(node, visibleOnly=False):
             continue
         segment = segmentation.GetSegment(segmentId)
         labelmap = node.GetBinaryLabelmapInternalRepresentation(segmentId)
-        terminology = vtk.reference("")
-        segment.GetTag("TerminologyEntry", terminology)
         segments.append(
             Segment(
                 name=segment.GetName(),
                 mask=_maskFromLabelmap(labelmap, segment.GetLabelValue(), matrix),
                 color=tuple(segment.GetColor()),
                 id=segmentId,
-                terminology=str(terminology),
+                terminology=terminologyOf(segment),
             )
         )
     return segments
+
+
+def terminologyOf(segment):
+    """What a vtkSegment is, as Slicer stores it."""
+    terminology = vtk.reference("")
+    segment.GetTag("TerminologyEntry", terminology)
+    return str(terminology)
 
 
 def landmarksFromNode(node):

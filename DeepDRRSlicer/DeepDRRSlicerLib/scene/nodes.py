@@ -22,6 +22,11 @@ def nodesWithRole(prefix):
     return [node for node in nodes if (node.GetAttribute(ROLE) or "").startswith(prefix)]
 
 
+def nodesByRole(prefix):
+    """{role: node} of all nodes whose role starts with the prefix: one look through the scene for many nodes."""
+    return {node.GetAttribute(ROLE): node for node in nodesWithRole(prefix)}
+
+
 def ensureNode(role, className, name):
     """The node with that role, made and put into the C-arm folder if there is none."""
     node = findNode(role, className)

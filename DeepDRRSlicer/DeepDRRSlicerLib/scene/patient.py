@@ -30,10 +30,16 @@ _COLOR = [
 _GRADIENT_OPACITY = [(0, 0.15), (40, 0.4), (150, 1.0)]
 
 
-def showPatient(node):
-    """Volume-render the CT in the 3D views and show it in the slice views that show no volume yet."""
+def showPatient(node, before=None):
+    """Volume-render the CT in the 3D views and show it in the slice views that show no volume yet.
+
+    before: the CT that was looked at until now, in whose place it is shown.
+    """
+    rendering = slicer.modules.volumerendering.logic().GetFirstVolumeRenderingDisplayNode(before) if before else None
+    if rendering is not None:
+        rendering.SetVisibility(False)
     showIn3D(node)
-    showInEmptySliceViews(node)
+    showInSliceViews(node, before)
 
 
 def showIn3D(node):
@@ -47,11 +53,12 @@ def showIn3D(node):
     return display
 
 
-def showInEmptySliceViews(node):
-    """Make the CT the background of every slice view without one, the X-ray view excepted."""
+def showInSliceViews(node, before=None):
+    """Make the CT the background of every slice view without one, or with the one before, the X-ray view excepted."""
+    replaced = (None, before.GetID() if before is not None else None)
     for logic in slicer.app.applicationLogic().GetSliceLogics() or ():  # none without a main window
         composite = logic.GetSliceCompositeNode()
-        if logic.GetSliceNode().GetLayoutName() != VIEW_NAME and composite.GetBackgroundVolumeID() is None:
+        if logic.GetSliceNode().GetLayoutName() != VIEW_NAME and composite.GetBackgroundVolumeID() in replaced:
             composite.SetBackgroundVolumeID(node.GetID())
             logic.FitSliceToBackground()
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import vtk
-from vtk.util.numpy_support import numpy_to_vtk
+from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 
 from DeepDRRSlicerLib.errors import InputError
 
@@ -18,6 +18,27 @@ def partMesh(shape, folder=None):
         return _meshFile(shape["file"], folder)
     make = {"box": _box, "cylinder": _cylinder, "arc": _arc}[shape["type"]]
     return make({key: value for key, value in shape.items() if key != "type"})
+
+
+def setMesh(node, mesh):
+    """Give a model node a mesh; one with the same points is left, so that nothing is drawn anew for nothing."""
+    present = node.GetPolyData()
+    if present is not None and present.GetNumberOfPoints() == mesh.GetNumberOfPoints():
+        points = (vtk_to_numpy(data.GetPoints().GetData()) for data in (present, mesh))
+        if np.array_equal(*points):
+            return
+    node.SetAndObservePolyData(mesh)
+
+
+def meshBoxes(device):
+    """{name of a part that is a mesh: the box shape about it}, for a device (geometry/collision.py)."""
+    boxes = {}
+    for part in device.parts:
+        if part.shape["type"] == "mesh":
+            bounds = np.array(partMesh(part.shape, device.folder).GetBounds()).reshape(3, 2)
+            size = np.maximum(bounds[:, 1] - bounds[:, 0], 1.0)
+            boxes[part.name] = {"type": "box", "center": bounds.mean(axis=1).tolist(), "size": size.tolist()}
+    return boxes
 
 
 def polyData(points, polygons=(), lines=()):

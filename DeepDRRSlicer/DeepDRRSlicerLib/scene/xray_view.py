@@ -1,15 +1,23 @@
-"""The X-ray view: an own slice view and layout, set up without touching the other views."""
+"""The X-ray view: an own slice view and layout, set up without touching the other views.
+
+A second layout has another such view beside it, for a real X-ray image.
+"""
 
 import numpy as np
 import slicer
 import slicer.util
 import vtk
 
-VIEW_NAME = "XRay"
+from DeepDRRSlicerLib.scene.image_nodes import VIEW_NAMES
+from DeepDRRSlicerLib.scene.image_orientation import displayAxes
+
+VIEW_NAME, REAL_VIEW_NAME = VIEW_NAMES
 LAYOUT_ID = 20260
+BESIDE_LAYOUT_ID = 20261
 _VIEW_GROUP = 20260  # linked slice views share a group; the X-ray view must not follow them
-_VIEW_COLOR = "#E8B020"
+_VIEW_COLOR, _REAL_COLOR = "#E8B020", "#8FA9C4"
 _MARK = "DeepDRRSlicer.Updating"
+_FITTED = "DeepDRRSlicer.Fitted"
 
 _SLICE = """
    <item><view class="vtkMRMLSliceNode" singletontag="{name}">
@@ -26,11 +34,22 @@ def registerLayout():
     A scene file names its layout by number only: one that was saved in this layout shows no view at all when it is
     opened before the layout has been registered. So the module does this when the application has started.
     """
+    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
+    for number, beside in ((LAYOUT_ID, False), (BESIDE_LAYOUT_ID, True)):
+        if node is not None and not node.IsLayoutDescription(number):
+            node.AddLayoutDescription(number, _layout(beside))
+    return node
+
+
+def _layout(beside):
+    """XML of the layout; beside: with a view for a real X-ray image beside the X-ray view."""
     slice_ = _SLICE.format
-    xml = f"""<layout type="vertical" split="true">
+    real = slice_(name=REAL_VIEW_NAME, orientation="Coronal", label="Real", color=_REAL_COLOR, group=_VIEW_GROUP)
+    return f"""<layout type="vertical" split="true">
  <item splitSize="620">
   <layout type="horizontal" split="true">
    {slice_(name=VIEW_NAME, orientation="Coronal", label="X", color=_VIEW_COLOR, group=_VIEW_GROUP)}
+   {real if beside else ""}
    <item><view class="vtkMRMLViewNode" singletontag="1">
     <property name="viewlabel" action="default">1</property>
    </view></item>
@@ -44,56 +63,62 @@ def registerLayout():
   </layout>
  </item>
 </layout>"""
-    node = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLLayoutNode")
-    if node is not None and not node.IsLayoutDescription(LAYOUT_ID):
-        node.AddLayoutDescription(LAYOUT_ID, xml)
-    return node
 
 
-def installLayout():
-    """Show the layout; returns the layout node, or None when there is none. Works without a layout manager."""
+def installLayout(beside=False):
+    """Show the layout; returns the layout node, or None when there is none. Works without a layout manager.
+
+    beside: with a view for a real X-ray image beside the X-ray view.
+    """
     node = registerLayout()
     if node is not None:
-        node.SetViewArrangement(LAYOUT_ID)
+        node.SetViewArrangement(BESIDE_LAYOUT_ID if beside else LAYOUT_ID)
     return node
 
 
-def sliceLogic():
-    """Logic of the X-ray view, or None when no such view is shown."""
-    return slicer.app.applicationLogic().GetSliceLogicByLayoutName(VIEW_NAME)
+def sliceLogic(name=VIEW_NAME):
+    """Logic of the X-ray view, or of the one beside it; None when no such view is shown."""
+    return slicer.app.applicationLogic().GetSliceLogicByLayoutName(name)
 
 
-def showInXRayView(node, beam):
+def showInXRayView(node, beam, turn=0.0, flip=False):
     """Show the image in the X-ray view, and on the detector in 3D. No other view changes.
 
-    Returns False when the layout holds no X-ray view; the image is then in the scene all the same.
+    turn, flip: degrees clockwise, and whether then flipped sideways. Returns False when the layout holds no X-ray view;
+    the image is then in the scene all the same.
     """
     logic = sliceLogic()
     if logic is None:
         return False
     logic.GetSliceNode().SetViewGroup(_VIEW_GROUP)
-    showInView(logic, node, beam)
+    showInView(logic, node, beam, turn, flip)
     return True
 
 
-def showInView(logic, node, beam):
-    """Show the image upright in a slice view, whole: columns to the right, rows downwards."""
+def showInView(logic, node, beam, turn=0.0, flip=False, inThreeD=True):
+    """Show the image in a slice view: columns to the right, rows downwards, where it is neither turned nor flipped.
+
+    The whole of it at first, and when its size or the window's changes; otherwise zoom and place stay as they are.
+    inThreeD: whether the image is also drawn on the detector in 3D, unless the user has hidden it there.
+    """
     composite = logic.GetSliceCompositeNode()
     # The application hands every volume that is loaded to all views; this one keeps the radiograph.
     composite.SetDoPropagateVolumeSelection(False)
     sliceNode = logic.GetSliceNode()
-    if composite.GetBackgroundVolumeID() != node.GetID():  # for the first time: show it on the detector in 3D, too
-        composite.SetBackgroundVolumeID(node.GetID())
+    if composite.GetBackgroundVolumeID() is None and inThreeD:
         sliceNode.SetSliceVisible(True)
+    if composite.GetBackgroundVolumeID() != node.GetID():
+        composite.SetBackgroundVolumeID(node.GetID())
     sliceToRas = np.eye(4)
-    sliceToRas[:3, :3] = np.column_stack([beam.e_c, -beam.e_r, np.cross(beam.e_c, -beam.e_r)])
+    right, up = displayAxes(beam, turn, flip)
+    sliceToRas[:3, :3] = np.column_stack([right, up, np.cross(right, up)])
     sliceToRas[:3, 3] = beam.detector_center
     with slicer.util.NodeModify(sliceNode):
         # The plane in the 3D view is then the detector's, not the window's.
         sliceNode.SetSliceResolutionMode(slicer.vtkMRMLSliceNode.SliceResolutionMatchVolumes)
         slicer.util.updateVTKMatrixFromArray(sliceNode.GetSliceToRAS(), sliceToRas)
         sliceNode.UpdateMatrices()
-        _fit(sliceNode, beam)
+        _fit(sliceNode, beam, turn)
 
 
 def setMark(text):
@@ -114,11 +139,17 @@ def setMark(text):
     group.RequestRender()
 
 
-def _fit(sliceNode, beam):
-    """Field of view that holds the whole detector in the view's window."""
+def _fit(sliceNode, beam, turn):
+    """Field of view that holds the whole detector in the view's window, if that has not been done before."""
     width, height, _ = sliceNode.GetDimensions()
-    rows, columns = beam.size
-    scale = max(columns * beam.pitch[0] / max(width, 1), rows * beam.pitch[1] / max(height, 1))
+    columns, rows = beam.size[1] * beam.pitch[0], beam.size[0] * beam.pitch[1]
+    sine, cosine = abs(np.sin(np.deg2rad(turn))), abs(np.cos(np.deg2rad(turn)))
+    across, down = columns * cosine + rows * sine, columns * sine + rows * cosine
+    fitted = f"{across:.1f} {down:.1f} {width} {height}"
+    if sliceNode.GetAttribute(_FITTED) == fitted:
+        return
+    sliceNode.SetAttribute(_FITTED, fitted)
+    scale = max(across / max(width, 1), down / max(height, 1))
     # Slicer samples at the lower left corner of a screen pixel; half a pixel further is its centre.
     sliceNode.SetXYZOrigin(scale / 2, scale / 2, 0)
     sliceNode.SetFieldOfView(width * scale, height * scale, sliceNode.GetFieldOfView()[2])
@@ -137,7 +168,7 @@ def _newMark():
     mark = vtk.vtkTextActor()
     mark.SetObjectName(_MARK)
     mark.GetPositionCoordinate().SetCoordinateSystemToNormalizedViewport()
-    mark.SetPosition(0.5, 0.95)
+    mark.SetPosition(0.5, 0.995)
     style = mark.GetTextProperty()
     style.SetFontSize(18)
     style.SetBold(True)
