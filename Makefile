@@ -42,6 +42,7 @@ test-long: $(VENV)/test.stamp
 lint: $(VENV)/test.stamp
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
+	@$(RUN) Testing/pythonqt_check
 
 screenshot: $(VENV)/test.stamp
 	@$(RUN) Testing/screenshot.py
