@@ -82,9 +82,13 @@ def test_blending_leaves_no_seam(network):
 
 
 def test_beyond_the_volume_is_unknown_and_not_air(network, hu):
-    """A tile that reaches beyond the volume answers as one that ends with it."""
+    """A tile that reaches beyond the volume answers as one that ends with it, where it does not see the end."""
     exact = whole(network, hu, one_piece(hu.shape))
+    seen = []
+    handle = network.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].numpy()[0]))
     beyond = whole(network, hu, Tiling((Cut(40, 48, (0,)), Cut(48, 48, (0,)), Cut(56, 64, (0,)))))
+    handle.remove()
+    assert np.array_equal(np.pad(hu, ((0, 8), (0, 0), (0, 8)), constant_values=np.nan), seen[0], equal_nan=True)
     inside = (slice(0, 40 - REACH), slice(None), slice(None), slice(0, 56 - REACH))
     assert np.abs(beyond - exact)[inside].max() < 1e-5
 

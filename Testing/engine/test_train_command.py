@@ -153,6 +153,14 @@ def test_each_sample_is_drawn_as_often_as_the_settings_say():
     assert [number for number in drawn if number >= FIRST_CHECK] == [FIRST_CHECK, FIRST_CHECK + 1]
 
 
+def test_each_draw_of_a_sample_is_turned_anew():
+    cube = np.arange(8.0).reshape(2, 2, 2)
+    settings = replace(QUICK, block=1, repeats=12, cut=0.0)
+    with Feed(lambda number: (cube, cube.astype(np.uint8), cube), settings) as feed:
+        ways = {hu.tobytes() for step in range(6) for hu in feed.batch(step).hu}
+    assert len(ways) >= 8
+
+
 def test_turning_moves_all_arrays_alike_in_48_ways():
     cube = np.arange(27.0).reshape(3, 3, 3)
     rng = np.random.default_rng(0)

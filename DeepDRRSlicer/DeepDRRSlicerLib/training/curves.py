@@ -43,12 +43,12 @@ def plot(folder: Path, names: tuple[str, ...]) -> Path | None:
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     left.plot([e["step"] for e in found if "loss" in e], [e["loss"] for e in found if "loss" in e], color="tab:blue")
-    left.set(xlabel="step", ylabel="loss", yscale="log", title="training")
+    left.set(xlabel="step", ylabel="loss", title="training")
     checks = [e for e in found if "dice" in e]
     for number, name in enumerate(names):
         right.plot([e["step"] for e in checks], [e["dice"][number] for e in checks], label=name, marker=".")
     right.set(xlabel="step", ylabel="Dice", ylim=(0, 1), title="samples never trained on")
-    right.legend(loc="lower right", fontsize="small")
+    right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
     path = folder / "training.png"
     figure.savefig(path, dpi=110)
     return path

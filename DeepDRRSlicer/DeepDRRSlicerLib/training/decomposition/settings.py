@@ -35,7 +35,7 @@ class Settings:
     decay: float = 0.4
     average: float = 0.998
     weight_decay: float = 0.01
-    class_weights: tuple[float, ...] = (0.5, 1.0, 1.0, 1.0, 2.0, 2.0, 4.0)
+    class_weights: tuple[float, ...] = (0.5, 1.0, 1.0, 1.0, 3.0, 3.0, 4.0)
     repeats: int = 4
     block: int = 32
     cut: float = 0.15
