@@ -1,14 +1,14 @@
 """`make demo`: a CT in, a C-arm in the scene, fluoroscopy in a slice view, labels on disk."""
 
 import argparse
+import ast
 import ctypes.util
 import os
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "DeepDRRSlicer"), str(ROOT / "Testing"), str(ROOT / "Utilities")]
@@ -18,25 +18,13 @@ LANDMARK_SEGMENTS = ("vertebrae_T5", "vertebrae_T8", "vertebrae_T11", "heart", "
 SYSTEM_PACKAGES = "libgl1 libegl1 libxkbcommon0 (Debian and Ubuntu: sudo apt-get install libgl1 libegl1 libxkbcommon0)"
 
 
-@dataclass
-class Parameters:
-    """What the module's parameter node holds, with the same names."""
-
-    ct: Any
-    isocenterR: float
-    isocenterA: float
-    isocenterS: float
-    device: str = "mobile_carm"
-    binning: int = 0
-    primaryAngle: float = 0.0
-    secondaryAngle: float = 0.0
-    sid: float = 1000.0
-    kvp: float = 80.0
-    mas: float = 1.0
-    exposureMode: str = "spot"
-    noise: bool = True
-    dose: str = ""
-    xray: Any = None
+def parameter_node(**choices):
+    """What the module's parameter node holds, without the application that would store it: its defaults, and these."""
+    module = ast.parse((ROOT / "DeepDRRSlicer" / "DeepDRRSlicer.py").read_text(encoding="utf-8"))
+    members = next(n.body for n in module.body if getattr(n, "name", "") == "DeepDRRSlicerParameterNode")
+    fields = [entry for entry in members if isinstance(entry, ast.AnnAssign)]
+    defaults = {field.target.id: field.value and ast.literal_eval(field.value) for field in fields}
+    return SimpleNamespace(**(defaults | choices))
 
 
 class Steps:
@@ -88,7 +76,7 @@ def run(ct_path, series, output, steps):
     xray_view, threed_view = OffscreenSliceView(VIEW_NAME, (800, 800)), OffscreenThreeDView("1", (1280, 960))
     ct_views = {name: OffscreenSliceView(name, (400, 400)) for name in ("Red", "Green", "Yellow")}
     r, a, s = (float(x) for x in ct.center_ras)
-    parameters = Parameters(node, r, a, s)
+    parameters = parameter_node(ct=node, isocenterR=r, isocenterA=a, isocenterS=s, exposureMode="spot")
     fluoroscopy = Fluoroscopy()
     try:
         with steps("Showing the patient"):

@@ -34,7 +34,7 @@ def read_description(kind: str, name: str | Path, parse: Callable):
     """
     path = description_file(kind, name)
     try:
-        text = _text(path, _state(path))
+        text = _text(path, None if str(name) in _shipped(kind) else _state(path))
     except OSError as error:
         raise InputError(
             f"There is no {kind} {str(name)!r}; give the path of a {kind} file or one of: "
@@ -48,10 +48,8 @@ def read_description(kind: str, name: str | Path, parse: Callable):
         raise InputError(f"The {kind} file {name} cannot be used: {str(error).rstrip('.')}.") from error
 
 
-def _state(path):
-    """What changes with a file's contents; a file inside an archive does not."""
-    if not isinstance(path, Path):
-        return None
+def _state(path: Path):
+    """What changes with a file's contents; those that ship do not change."""
     found = path.stat()
     return found.st_mtime_ns, found.st_size
 
@@ -71,8 +69,12 @@ def _parsed(parse: Callable, path, text: str):
 
 def description_file(kind: str, name: str | Path):
     """The file of a shipped description by name, or of any by path; it need not be there."""
-    shipped = _folder(kind) / f"{name}.json"
-    return shipped if shipped.is_file() else Path(name)
+    return _folder(kind) / f"{name}.json" if str(name) in _shipped(kind) else Path(name)
+
+
+@lru_cache
+def _shipped(kind: str) -> frozenset[str]:
+    return frozenset(shipped_names(kind))
 
 
 @lru_cache

@@ -103,7 +103,8 @@ def test_any_volume_from_anywhere(seed, spacing, flips, angles, sid):
     shear = np.eye(3) + np.triu(rng.uniform(-0.2, 0.2, (3, 3)), 1)
     matrix = centered(shape, (1, 1, 1), turn @ shear @ np.diag(np.multiply(spacing, flips)))
     volume = material_volume(blobs(shape, matrix, seed), matrix)
-    beam = CArmPose(*angles, (3, -2, 1), sid, 0.6 * sid, (60, 50), (2.0, 2.5)).beam()
+    pitch = np.linalg.norm(np.multiply(shape[::-1], spacing)) / 60  # the body fills the picture, whatever its size
+    beam = CArmPose(*angles, (3, -2, 1), sid, 0.6 * sid, (60, 50), (pitch, 1.2 * pitch)).beam()
     assert relative_rms(make_projector(volume), volume, beam, 60) < 1e-2
 
 

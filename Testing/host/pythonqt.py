@@ -54,10 +54,22 @@ class EnumNamespace:
         raise NotImplementedError(f"the test host makes no {self._source.__name__}")
 
 
-@functools.cache
-def _signalsOf(qtType):
-    """C++ signature -> PySide's; stand-ins say in ``pointer`` which type PySide cannot spell."""
-    meta, pointer = qtType.staticMetaObject, getattr(qtType, "pointer", "")
+_SIGNALS = {}  # by type
+
+
+def _signalsOf(native):
+    """C++ signature -> PySide's; stand-ins say in ``pointer`` which type PySide cannot spell.
+
+    Asked of an object: PySide loses the staticMetaObject of a type now and then.
+    """
+    found = _SIGNALS.get(type(native))
+    if found is None:
+        found = _SIGNALS[type(native)] = _readSignals(native)
+    return found
+
+
+def _readSignals(native):
+    meta, pointer = native.metaObject(), getattr(native, "pointer", "")
     methods = (meta.method(i) for i in range(meta.methodCount()))
     signals = (m for m in methods if m.methodType() is QtCore.QMetaMethod.MethodType.Signal)
     names = [bytes(m.methodSignature()).decode() for m in signals]
@@ -138,7 +150,7 @@ class Wrapper(Wrapped, metaclass=WrapperMeta):
             raise AttributeError(f"{described} refuses {value!r}")
 
     def _signals(self):
-        return _signalsOf(type(self._obj)) if isinstance(self._obj, QtCore.QObject) else {}
+        return _signalsOf(self._obj) if isinstance(self._obj, QtCore.QObject) else {}
 
     def _firstSignal(self, name):
         return next((signature for signature in self._signals() if signature.startswith(name + "(")), None)

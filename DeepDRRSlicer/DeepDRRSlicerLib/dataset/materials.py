@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+import DeepDRRSlicerLib
 from DeepDRRSlicerLib.anatomy.segment_materials import UNSEGMENTED, chosen_material, materials_of
 from DeepDRRSlicerLib.anatomy.segmentation import Segment, read_segmentation
 from DeepDRRSlicerLib.errors import InputError
@@ -43,14 +44,17 @@ def whole_ct(model: str | None, keep_couch: bool = False) -> Labelling:
 
 
 def network() -> tuple[Classify, str]:
-    """The network, as network_classes asks for it, and its version. Raises InputError where it cannot run."""
+    """The network, as network_classes asks for it, and its version: that of the weights and of the program around them.
+
+    Raises InputError where it cannot run.
+    """
     missing = network_missing()
     if missing is not None:
         raise InputError(missing)
     from DeepDRRSlicerLib.learning.decomposition import classify
     from DeepDRRSlicerLib.learning.weights import shipped
 
-    return classify, hashlib.sha256(shipped().read_bytes()).hexdigest()
+    return classify, f"{hashlib.sha256(shipped().read_bytes()).hexdigest()} {DeepDRRSlicerLib.__version__}"
 
 
 def chosen_materials(

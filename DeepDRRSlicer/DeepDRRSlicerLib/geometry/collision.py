@@ -8,7 +8,7 @@ the points may be nearer, for the table by half the diagonal of the spacing, whi
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,6 +25,7 @@ _TABLE_GAP = TABLE_SPACING / np.sqrt(2)
 _CELL = 200.0  # mm; points this near to each other are looked at together
 _SHORTEST_STEP = 0.02  # s
 _NEARER = 0.5  # mm that count as coming nearer
+_REMEMBERED = 8  # places
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ class Surroundings:
     middles: dict[str, np.ndarray]  # of the clouds' spheres by frame, in the order of the clouds
     radii: np.ndarray  # of these spheres, and what lies between points
     levers: dict[str, float]
+    recent: dict = field(default_factory=dict)  # clearances found, by place
 
 
 def surroundings(
@@ -102,10 +104,21 @@ def surroundings(
 def clearance(around: Surroundings, values: Mapping[str, float], isocenter=None) -> Clearance | None:
     """The nearest pair with machine and table at `values` (geometry/motion.py); None where there is no obstacle.
 
-    isocenter: RAS mm, needed for a device without a table alone.
+    isocenter: RAS mm, needed for a device without a table alone. Values count to a millionth of a degree or mm.
     """
     if not around.solids or not around.clouds:
         return None
+    # Remembered, because a motion is asked for the places that it left and reached again.
+    place = tuple(sorted((name, round(float(value), 6)) for name, value in values.items()))
+    key = place, None if isocenter is None else tuple(np.round(isocenter, 6).tolist())
+    if key not in around.recent:
+        if len(around.recent) >= _REMEMBERED:
+            around.recent.clear()
+        around.recent[key] = _clearance(around, values, isocenter)
+    return around.recent[key]
+
+
+def _clearance(around: Surroundings, values: Mapping[str, float], isocenter) -> Clearance | None:
     joints = {None: np.eye(4), **joint_frames(around.device, values)}
     stands = _obstacle_frames(around, values, isocenter)
     relative = {

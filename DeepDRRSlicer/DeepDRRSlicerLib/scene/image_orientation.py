@@ -25,7 +25,7 @@ _MARKERS = "image.markers"
 _AXES = (("R", "L"), ("A", "P"), ("S", "I"))  # directions of RAS: positive, negative
 _HEAD_AND_FEET = str.maketrans("SI", "HF")  # as DICOM's Patient Orientation has them
 _SECOND = np.sin(np.deg2rad(15))  # a second letter for a side that points this far towards another direction
-_INSET = 0.1  # of the side of the image
+_INSET = 0.14  # of the side of the image, so that two letters fit beside it
 _BESIDE = 0.2  # of the side of the image from its middle: words about the picture are written there
 _COLOR = (1.0, 0.85, 0.3)
 
