@@ -261,7 +261,7 @@ def test_a_run_is_exported_as_dicom_and_pictures(host, patient, tmp_path):
     data = pydicom.dcmread(folder / "run.dcm")
     assert data.NumberOfFrames == count and data.Modality == "XA" and data.RadiationSetting == "SC"
     assert np.array_equal(data.pixel_array[1], png_array((folder / "0001.png").read_bytes()))
-    assert data.PositionerPrimaryAngle == 0
+    assert data.PositionerPrimaryAngle == 0 and data.PatientPosition == "HFS"
     (tmp_path / "file").write_text("")
     widget.ui.runFolderButton.directory = str(tmp_path / "file")
     widget.ui.exportRunButton.click()

@@ -65,6 +65,7 @@ def parameters_with(ct, segmentation=None, landmarks=None, **choices):
         "datasetSecondaryRange": 10.0, "datasetStep": 5.0, "datasetCentre": "isocenter", "datasetOffset": 10.0,
         "datasetRandomise": False, "datasetCoco": True, "datasetWebDataset": False, "datasetDicom": False,
         "datasetHdf5": False, "datasetLicence": "CC0-1.0", "materials": "threshold", "keepCouch": False,
+        "patientPosition": "HFS",
     }  # fmt: skip
     return SimpleNamespace(**defaults | choices)
 
@@ -307,3 +308,10 @@ def test_segments_with_voxels_of_their_own_share_a_file(tmp_path):
     assert coarse.array[tuple(index.T[::-1])].all()
     volume = len(world) * abs(np.linalg.det(second.mask.ijk_to_ras))
     assert volume == pytest.approx(coarse.array.sum() * 10.0, rel=0.05)
+
+
+def test_dicom_files_say_how_the_patient_lies(scene):
+    ct = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "CT")
+    prone = jobSettings(parameters_with(ct, datasetDicom=True, patientPosition="HFP"), "set")["outputs"]
+    assert prone == [{"writer": "coco"}, {"writer": "dicom", "patient_position": "HFP"}]
+    assert {"writer": "dicom"} in jobSettings(parameters_with(ct, datasetDicom=True), "set")["outputs"]

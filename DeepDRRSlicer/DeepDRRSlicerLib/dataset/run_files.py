@@ -19,6 +19,7 @@ from DeepDRRSlicerLib.dataset.writers.options import WriterOptions
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.geometry.files import beam_to_dict
+from DeepDRRSlicerLib.geometry.positioning import DEFAULT_POSITION
 from DeepDRRSlicerLib.projection.projector import Stopped
 from DeepDRRSlicerLib.simulation.display import Window
 
@@ -45,11 +46,13 @@ def write_run(
     rate: float,
     patient: str,
     window: Window,
+    position: str = DEFAULT_POSITION,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> list[Path]:
     """Writes run.json, 0000.png and so on (16 bits, the window from black to white) and run.dcm; returns the files.
 
-    rate: frames per second. run.dcm is left out where pydicom is missing, or where the frames differ in size.
+    rate: frames per second. position: how the patient lies, DICOM's Patient Position. run.dcm is left out where
+    pydicom is missing, or where the frames differ in size.
     Raises Stopped on request, and InputError where the folder cannot be written.
     """
     folder = Path(folder)
@@ -71,7 +74,8 @@ def write_run(
         if len({frame.beam.size for frame in frames}) == 1 and _has_pydicom():
             pixels = b"".join(picture.astype("<u2").tobytes() for picture in pictures)
             name = hashlib.sha256(pixels).hexdigest()[:16]
-            options = WriterOptions(job_hash=name, date=date.today().strftime("%Y%m%d"), frame_rate=rate)
+            today = date.today().strftime("%Y%m%d")
+            options = WriterOptions(job_hash=name, date=today, frame_rate=rate, patient_position=position)
             written.append(write_whole(folder / "run.dcm", [dicom_bytes(annotations, pixels, options)]))
     except OSError as error:
         raise InputError(f"Cannot write to '{folder}' ({error.strerror}); choose another folder.") from error

@@ -4,6 +4,7 @@ from DeepDRRSlicerLib.dataset.job_fields import FORMAT
 from DeepDRRSlicerLib.dataset.materials import THRESHOLD, automatic
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.device import load_device
+from DeepDRRSlicerLib.geometry.positioning import DEFAULT_POSITION
 from DeepDRRSlicerLib.geometry.presets import PRESETS
 from DeepDRRSlicerLib.physics.detector import load_detector
 from DeepDRRSlicerLib.simulation.technique import MANUAL
@@ -48,6 +49,9 @@ RANDOM_DOSE = {"distribution": "log-uniform", "range": [0.5, 2.0]}
 def jobSettings(parameters, name):
     """The job's JSON but for its patients, files and machines. Raises InputError for choices that make no job."""
     outputs = [{"writer": writer} for choice, (writer, _) in FORMATS.items() if getattr(parameters, choice)]
+    for output in outputs:
+        if output["writer"] == "dicom" and parameters.patientPosition != DEFAULT_POSITION:
+            output["patient_position"] = parameters.patientPosition
     if not outputs:
         raise InputError("No file format is chosen; choose at least one under Formats.")
     if len(name) > 100:

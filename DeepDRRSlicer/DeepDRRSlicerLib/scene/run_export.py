@@ -7,6 +7,7 @@ import numpy as np
 from DeepDRRSlicerLib.dataset.run_files import RunFrame, write_run
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.scene.cine import ANNOTATION, browserOf, frameBeam
+from DeepDRRSlicerLib.scene.job_settings import PATIENT
 from DeepDRRSlicerLib.scene.xray_image import arrayOf, windowOf
 from DeepDRRSlicerLib.simulation.worker import LatestWorker
 
@@ -25,11 +26,10 @@ class RunExport:
         frames = [_frame(run.GetNthDataNode(i), float(run.GetNthIndexValue(i))) for i in range(count)]
         browser = browserOf(run)
         rate = browser.GetPlaybackRateFps() if browser is not None else 15.0
-        patient = parameters.ct.GetName() if parameters.ct is not None else "patient"
-        window = windowOf(parameters)
+        window, position = windowOf(parameters), parameters.patientPosition
         if self._worker is None:
             self._worker = LatestWorker(lambda job, shouldStop: job(shouldStop), "DeepDRRSlicer run export")
-        self._worker.submit(lambda shouldStop: write_run(folder, frames, rate, patient, window, shouldStop))
+        self._worker.submit(lambda shouldStop: write_run(folder, frames, rate, PATIENT, window, position, shouldStop))
 
     def collect(self):
         """The files written, once the export has ended; None while it runs. Raises what the export raised."""
