@@ -83,7 +83,7 @@ def tg195(histories):
 
 
 def test_energy_deposited_in_tg195_body():
-    energies, errors = tg195(120_000)
+    energies, errors = tg195(40_000)
     assert abs(energies[0] / TG195_BODY - 1) < 0.005 + 2 * errors[0]
     assert errors[0] < 0.005
 
@@ -122,12 +122,12 @@ def test_energy_is_conserved():
 def test_pictures_agree_with_the_count_of_photons():
     """The estimate of what arrives against the photons of the walk that did."""
     beam = view(cells=6)
-    tallies = [follow_photons(mixed_body(), beam, SPECTRUM, IDEAL, 50_000, seed) for seed in range(6)]
+    tallies = [follow_photons(mixed_body(), beam, SPECTRUM, IDEAL, 25_000, seed) for seed in range(6)]
     estimated = np.array([[t.primary.sum(), t.scatter.sum()] for t in tallies])
     counted = np.array([t.walked.sum(axis=(1, 2)) for t in tallies])
     differences = (estimated - counted) / counted.mean(axis=0)
     error = differences.std(axis=0, ddof=1) / np.sqrt(len(tallies))
-    assert (error < 0.03).all()
+    assert (error < 0.04).all()
     assert (np.abs(differences.mean(axis=0)) < 3.5 * error).all()
 
 
@@ -159,6 +159,7 @@ def paths_through_voxels(volume, beam, step=1.0):
     return total * np.linalg.norm(rays, axis=-1) * step / 1000 / 10
 
 
+@pytest.mark.long
 def test_primary_through_mixed_voxels():
     """Control variates in blocks of many materials must not bias the transmission."""
     volume, beam = mixed_body(), view(240.0, 4)

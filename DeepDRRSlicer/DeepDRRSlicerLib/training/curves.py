@@ -48,7 +48,8 @@ def plot(folder: Path, names: tuple[str, ...]) -> Path | None:
     for number, name in enumerate(names):
         right.plot([e["step"] for e in checks], [e["dice"][number] for e in checks], label=name, marker=".")
     right.set(xlabel="step", ylabel="Dice", ylim=(0, 1), title="samples never trained on")
-    right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
+    if names:
+        right.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize="small")
     path = folder / "training.png"
     figure.savefig(path, dpi=110)
     return path

@@ -209,6 +209,8 @@ def _loaded(path: Path, settings: ScatterSettings) -> State:
                 {n.removeprefix(f"{part}."): t for n, t in tensors.items() if n.startswith(f"{part}.")}
             )
         for name, parameter in state.model.named_parameters():
+            if f"{_MOMENTS[0]}.{name}" not in tensors:  # saved before the first step
+                continue
             moments = {moment: tensors[f"{moment}.{name}"] for moment in _MOMENTS}
             state.optimizer.state[parameter] = {"step": torch.tensor(float(state.step)), **moments}
     except (KeyError, TypeError, RuntimeError) as error:
