@@ -106,6 +106,7 @@ def test_memory_is_what_the_result_holds():
     assert kept.nbytes / 1e6 <= megabytes < kept.nbytes / 1e6 + 1
 
 
+@pytest.mark.long
 def test_rows_of_a_small_plan(ct, monkeypatch):
     def slow_peer(volume, beam, threads):
         projector = make_projector(volume, threads=threads)

@@ -151,6 +151,7 @@ def test_command_with_a_cluster_of_its_own_and_one_that_is_not_there(cluster, jo
     assert "cannot be used" in said and said.count("\n") == 1
 
 
+@pytest.mark.long
 def test_command_joins_a_cluster_by_its_address(ray_package, job, local, tmp_path):
     """Its workers get the program from here. Both sides share a token that is made for this test alone."""
     engine = str(Path(DeepDRRSlicerLib.__file__).parents[1])
