@@ -24,7 +24,7 @@ from DeepDRRSlicerLib.commands.view_options import (
 )
 from DeepDRRSlicerLib.errors import InputError
 
-_KEV_PER_GRAM_IN_MGY = 1.602176634e-10  # exact, SI 2019
+_UGY_PER_MGY = 1000.0
 _MOST_CELLS = 512
 
 
@@ -168,9 +168,10 @@ def _write(folder: Path, tally, cells, volume, mas: float, summary: dict) -> lis
 
 def _dose(deposited: np.ndarray, volume) -> np.ndarray:
     """float32 (k, j, i) mGy of keV in each voxel; 0 where there is hardly any matter."""
+    from DeepDRRSlicerLib.physics.spectrum import KEV_PER_GRAM_IN_UGY
+
     cell = abs(np.linalg.det(volume.ijk_to_ras[:3, :3])) / 1000  # cm3
     grams = np.tensordot(volume.scale, volume.density, axes=1) * cell
     matter = grams > 0.01 * cell
-    return (
-        np.divide(deposited, grams, out=np.zeros(grams.shape), where=matter).astype(np.float32) * _KEV_PER_GRAM_IN_MGY
-    )
+    per_gram = np.divide(deposited, grams, out=np.zeros(grams.shape), where=matter)
+    return (per_gram * (KEV_PER_GRAM_IN_UGY / _UGY_PER_MGY)).astype(np.float32)

@@ -10,13 +10,13 @@ import numpy as np
 from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
 from DeepDRRSlicerLib.learning.scatter_inputs import CELLS, scatter_inputs
 from DeepDRRSlicerLib.learning.scatter_network import ScatterNetwork, shipped_network
+from DeepDRRSlicerLib.physics.exposure import inverse_square
 from DeepDRRSlicerLib.physics.primary import open_detected
 from DeepDRRSlicerLib.simulation.cells import to_pixels
 from DeepDRRSlicerLib.simulation.scatter import Irradiated, Scatter
 from DeepDRRSlicerLib.transport.exit_gap import Occupancy, exit_gap, occupancy
 from DeepDRRSlicerLib.transport.montecarlo import coarse_view
 
-_REFERENCE_DISTANCE = 1000.0  # mm, where spectra are given
 _OUTSIDE = "The view lies outside what the scatter network was trained on; the Monte Carlo tells how far it is off."
 
 
@@ -41,7 +41,7 @@ class NetworkScatter:
             cells, view.kvp, view.spectrum, view.detector,
         )  # fmt: skip
         flat, flat_variance = open_detected(view.spectrum, view.detector)
-        scale = flat * (_REFERENCE_DISTANCE / cells.sid) ** 2
+        scale = flat * inverse_square(cells.sid)
         mean = to_pixels(self.network(inputs) * np.float32(scale), view.beam.size)
         # The energies that scatter deposits spread as those of the open field do, within some per cent.
         warning = _OUTSIDE if self.network.outside(inputs) else ""

@@ -17,6 +17,7 @@ import numpy as np
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.learning.scatter_inputs import CELLS, scatter_inputs
 from DeepDRRSlicerLib.physics.detector import load_detector
+from DeepDRRSlicerLib.physics.exposure import inverse_square
 from DeepDRRSlicerLib.physics.primary import detected, open_detected
 from DeepDRRSlicerLib.physics.spectrum import tube_spectrum
 from DeepDRRSlicerLib.projection.projector import make_projector
@@ -74,7 +75,7 @@ def pair_of(volume, chosen: View, histories: int, seed: int, threads: int | None
     cells = coarse_view(chosen.beam, CELLS)
     gap = exit_gap(occupancy(volume), cells)
     tally = follow_photons(volume, cells, spectrum, detector, histories, seed, field=share, threads=threads)
-    reference = flat * (1000.0 / cells.sid) ** 2
+    reference = flat * inverse_square(cells.sid)
     return Pair(
         scatter_inputs(transmission, areas, volume.materials, share, gap, cells, chosen.kvp, spectrum, detector),
         (tally.scatter / reference).astype(np.float32),
