@@ -1,4 +1,4 @@
-"""From samples to batches: made ahead by other processes, shuffled, turned, mirrored and cut, all by number.
+"""From samples to batches: made ahead by other processes, shuffled, mirrored and cut, all by number.
 
 Batch n depends on the settings and n alone, so that a training that was ended goes on as if it had not.
 """
@@ -67,7 +67,7 @@ class Feed(AbstractContextManager):
         self._prepare(block)
         sample = self._sample(block * settings.block + int(order[place]) % settings.block)
         rng = np.random.default_rng((settings.seed, 2, draw))
-        return cut(rng, settings.cut, turned(rng, sample))
+        return cut(rng, settings.cut, mirrored(rng, sample))
 
     def _prepare(self, block: int) -> None:
         """Has this block and the next made, and forgets the ones before."""
@@ -89,11 +89,10 @@ class Feed(AbstractContextManager):
         return self._made[number].result()
 
 
-def turned(rng: np.random.Generator, sample: Sample) -> Sample:
-    """The sample in one of the 48 ways in which a cube comes to lie on itself."""
-    axes = tuple(rng.permutation(3))
-    steps = tuple(slice(None, None, int(step)) for step in rng.choice((-1, 1), 3))
-    return tuple(array.transpose(axes)[steps] for array in sample)
+def mirrored(rng: np.random.Generator, sample: Sample) -> Sample:
+    """The sample or its mirror image, left for right. Up and front stay: the grid's axes are the patient's."""
+    step = int(rng.choice((-1, 1)))
+    return tuple(array[..., ::step] for array in sample)
 
 
 def cut(rng: np.random.Generator, share: float, sample: Sample) -> Sample:

@@ -18,8 +18,8 @@ class Settings:
 
     seed: of samples and first weights. spacing, patch: mm and voxels of the cubes it sees. steps: of `batch` cubes.
     learning_rate: the highest, reached after `warm_up` steps and left for the last `decay` share of all steps, in which
-    it falls to zero as a cosine. average: how much of the averaged weights a step keeps. weight_decay: of AdamW.
-    class_weights: of the cross entropy. repeats, block: every sample is drawn so many times, turned and mirrored anew,
+    it falls to zero as a cosine. average: how much of the averaged weights a step keeps. weight_decay: of Muon.
+    class_weights: of the cross entropy. repeats, block: every sample is drawn so many times, mirrored anew,
     among `block` others. cut: share of cubes of which a slab alone is known, as of a CT with few slices.
     check_every, checks: steps between, and number of, samples never trained on that are looked at. workers: processes
     that make samples. network: fields of `learning.network.NetworkConfig`. data: of `samples`.

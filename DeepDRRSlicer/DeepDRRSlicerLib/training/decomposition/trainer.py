@@ -19,11 +19,13 @@ from DeepDRRSlicerLib.learning.network import MaterialNet, NetworkConfig
 from DeepDRRSlicerLib.learning.weights import read_tensors
 from DeepDRRSlicerLib.training.decomposition.feed import Batch
 from DeepDRRSlicerLib.training.decomposition.loss import loss_of
+from DeepDRRSlicerLib.training.decomposition.muon import Muon
 from DeepDRRSlicerLib.training.decomposition.settings import Settings, settings_of
 from DeepDRRSlicerLib.training.tensor_files import write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
-_MOMENTS = ("exp_avg", "exp_avg_sq")
+_MOMENTS = ("momentum", "exp_avg", "exp_avg_sq")
+_MUON_RATE = 2.5  # of the learning rate, which is that of AdamW
 _STEEPEST = 1.0  # longer gradients are shortened to this
 
 
@@ -35,7 +37,7 @@ class State:
     place: Place
     network: MaterialNet
     averaged: MaterialNet
-    optimizer: torch.optim.Optimizer
+    optimizers: tuple[Muon, torch.optim.AdamW]
     step: int
 
 
@@ -61,27 +63,32 @@ def new_state(settings: Settings, place: Place, start: dict[str, torch.Tensor] |
 def _state(settings, place, network, averaged, step) -> State:
     network = network.to(place.device).to(memory_format=torch.channels_last_3d).train()
     averaged = averaged.to(place.device).to(memory_format=torch.channels_last_3d).eval().requires_grad_(False)
-    groups = [
-        {"params": [p for p in network.parameters() if p.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [p for p in network.parameters() if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    optimizer = torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98))
-    return State(settings, place, network, averaged, optimizer, step)
+    hidden, others = [], []
+    for name, parameter in network.named_parameters():
+        (hidden if parameter.ndim > 1 and not name.startswith("head") else others).append(parameter)
+    optimizers = (
+        Muon(hidden, _MUON_RATE * settings.learning_rate, settings.weight_decay),
+        torch.optim.AdamW(others, settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
+    )
+    return State(settings, place, network, averaged, optimizers, step)
 
 
 def train_step(state: State, batch: Batch) -> float:
     """Learns from a batch; returns the loss before."""
     settings, place = state.settings, state.place
     hu, labels, weight = (torch.from_numpy(array).to(place.device) for array in (batch.hu, batch.labels, batch.weight))
-    for group in state.optimizer.param_groups:
-        group["lr"] = settings.learning_rate_at(state.step)
+    rate = settings.learning_rate_at(state.step)
+    for optimizer, share in zip(state.optimizers, (_MUON_RATE, 1.0), strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = rate * share
     with torch.autocast(place.device, dtype=torch.bfloat16, enabled=place.half):
         logits = state.network(hu)
     loss = loss_of(logits, labels, weight, torch.tensor(settings.class_weights, device=place.device))
-    state.optimizer.zero_grad()
+    state.network.zero_grad()
     loss.backward()
     nn.utils.clip_grad_norm_(state.network.parameters(), _STEEPEST)
-    state.optimizer.step()
+    for optimizer in state.optimizers:
+        optimizer.step()
     keep = min(settings.average, (state.step + 1) / (state.step + 10))
     with torch.no_grad():
         for mean, now in zip(state.averaged.parameters(), state.network.parameters()):
@@ -115,10 +122,11 @@ def save_checkpoint(folder: Path, state: State) -> Path:
     """Everything that `load_checkpoint` needs to go on, in one file. Raises OSError."""
     tensors = {f"network.{name}": tensor for name, tensor in state.network.state_dict().items()}
     tensors |= {f"averaged.{name}": tensor for name, tensor in state.averaged.state_dict().items()}
-    moments = state.optimizer.state
-    for name, parameter in state.network.named_parameters():
-        if parameter in moments:
-            tensors |= {f"{moment}.{name}": moments[parameter][moment] for moment in _MOMENTS}
+    for optimizer in state.optimizers:
+        for name, parameter in state.network.named_parameters():
+            if parameter in optimizer.state:
+                kept = optimizer.state[parameter]
+                tensors |= {f"{moment}.{name}": kept[moment] for moment in _MOMENTS if moment in kept}
     return write_tensors(folder / CHECKPOINT, tensors, {"step": state.step, "settings": state.settings.to_dict()})
 
 
@@ -134,13 +142,14 @@ def load_checkpoint(folder: Path, place: Place) -> State:
             network.load_state_dict(_part(tensors, part))
             networks.append(network)
         state = _state(settings, place, *networks, step)
-        moments = {moment: _part(tensors, moment) for moment in _MOMENTS}
-        for name, parameter in state.network.named_parameters():
-            if name in moments[_MOMENTS[0]]:
-                kept = {moment: moments[moment][name].to(parameter.device) for moment in _MOMENTS}
-                for moment in _MOMENTS:
-                    kept[moment] = torch.empty_like(parameter).copy_(kept[moment])
-                state.optimizer.state[parameter] = {"step": torch.tensor(float(step)), **kept}
+        muon, adam = state.optimizers
+        for moment, optimizer in zip(_MOMENTS, (muon, adam, adam), strict=True):
+            kept = _part(tensors, moment)
+            for name, parameter in state.network.named_parameters():
+                if name in kept:
+                    optimizer.state[parameter][moment] = torch.empty_like(parameter).copy_(kept[name])
+        for moments in adam.state.values():
+            moments["step"] = torch.tensor(float(step))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"'{folder / CHECKPOINT}' is no checkpoint of this version ({_line(error)}); start in another folder."
