@@ -50,6 +50,28 @@ def screen_blur(
     return _filtered(image, _screen(shape, tuple(pitch), mtf, glare), shape, surround)
 
 
+def aperture_weights(pitch: float, source_blur: float = 0.0) -> np.ndarray:
+    """(2 n + 1,) float32: `aperture_blur` along one axis as weights of neighbours, which add up to 1.
+
+    pitch, source_blur: mm. Cut off where aperture_blur ends, which leaves out up to 1e-4 of a step.
+    """
+    reach = int(np.ceil(_APERTURE_REACH + source_blur / pitch))
+    length = _quick_size(16 * reach)
+    frequency = np.fft.rfftfreq(length, pitch)
+    response = np.fft.irfft(np.sinc(frequency * pitch) * np.sinc(frequency * source_blur), length)
+    weights = np.concatenate([response[-reach:], response[: reach + 1]])
+    return (weights / weights.sum()).astype(np.float32)
+
+
+def screen_weights(pitch, mtf: Lorentzian | Gaussians | None) -> np.ndarray:
+    """(2 n + 1, 2 n + 1) float32, n of `screen_reach`: the spread of light as weights of neighbours, adding up to 1."""
+    reach = screen_reach(pitch, mtf)
+    length = _quick_size(16 * reach + 2)
+    response = np.fft.irfft2(_screen((length, length), tuple(pitch), mtf, None).astype(np.float64), (length, length))
+    weights = np.roll(response, (reach, reach), (0, 1))[: 2 * reach + 1, : 2 * reach + 1]
+    return (weights / weights.sum()).astype(np.float32)
+
+
 def screen_reach(pitch, mtf: Lorentzian | Gaussians | None) -> int:
     """Pixels beyond which the spread of light in the screen is over; 0 without one."""
     return 0 if mtf is None else int(np.ceil(max(_LEAST_REACH, _reach(mtf, None) / min(pitch))))
@@ -142,7 +164,8 @@ def _folded(index: np.ndarray, size: int) -> np.ndarray:
 
 def _padded_shape(shape: tuple[int, int], reach: float) -> tuple[int, int]:
     """The next sizes that transform quickly. The mirror image repeats itself after as many pixels as the image has."""
-    return tuple(_quick_size(size + int(np.ceil(min(reach, size)))) for size in shape)
+    rows, columns = (_quick_size(size + int(np.ceil(min(reach, size)))) for size in shape)
+    return rows, columns
 
 
 @lru_cache(64)

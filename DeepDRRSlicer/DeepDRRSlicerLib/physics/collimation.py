@@ -156,14 +156,14 @@ def _seen(positions: np.ndarray, penumbra: float, low: float, high: float) -> np
 
 def _seen_through_iris(x: np.ndarray, y: np.ndarray, penumbra: float, field: Collimation) -> np.ndarray:
     """As `_seen`, in two dimensions, within the rectangle and the circle: the chords of the circle are integrated."""
-    half = penumbra / 2
-    low = np.maximum(y - half, -min(field.top, field.iris))
-    high = np.maximum(np.minimum(y + half, min(field.bottom, field.iris)), low)
+    half, iris = penumbra / 2, np.inf if field.iris is None else field.iris
+    low = np.maximum(y - half, -min(field.top, iris))
+    high = np.maximum(np.minimum(y + half, min(field.bottom, iris)), low)
     nodes, weights = np.polynomial.legendre.leggauss(_IRIS_NODES)
     seen = np.zeros((len(y), len(x)))
     for node, weight in zip(nodes, weights):
         at = low + (high - low) * (node + 1) / 2
-        chord = np.sqrt(np.maximum(field.iris**2 - at**2, 0.0))[:, None]
+        chord = np.sqrt(np.maximum(iris**2 - at**2, 0.0))[:, None]
         left, right = np.maximum(-chord, -field.left), np.minimum(chord, field.right)
         overlap = np.clip(np.minimum(x + half, right) - np.maximum(x - half, left), 0.0, penumbra)
         seen += overlap * (weight / 2 * (high - low) / penumbra**2)[:, None]

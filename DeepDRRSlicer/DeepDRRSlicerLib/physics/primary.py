@@ -48,17 +48,14 @@ def detected(
     """
     materials = tuple(material_name(material) for material in materials)
     area_density, anode = _checked(area_density, materials)
-    moments = _moments(spectrum, detector)
     *views, m, rows, cols = area_density.shape
     if m == 0:
-        return tuple(np.full((*views, rows, cols), total, dtype=np.float32) for total in moments.sum(1))
+        mean, variance = (
+            np.full((*views, rows, cols), total, dtype=np.float32) for total in open_detected(spectrum, detector)
+        )
+        return mean, variance
 
-    # The energies are chosen for the spectrum with the least filtered by the anode: then nothing is negative.
-    stronger = np.exp(mass_attenuation("tungsten", spectrum.energies) * anode)
-    bins, counts = spectral_nodes(materials, spectrum.energies, moments * stronger)
-    weights = (moments[:, bins] * counts).astype(np.float32)
-    coefficients = [mass_attenuation(material, spectrum.energies[bins]) for material in materials]
-    exponents = -np.array(coefficients, dtype=np.float32).T  # (k, m) per g/cm2
+    exponents, weights = spectral_tables(materials, spectrum, detector, anode)
     at_once = max(1, _PRODUCTS_AT_ONCE // (exponents.size + weights.size))
     pixels = area_density.reshape(math.prod(views), m, rows * cols)
     sums = np.empty((2, len(pixels), rows * cols), dtype=np.float32)
@@ -70,6 +67,23 @@ def detected(
             np.matmul(weights, passing, out=of_view[:, part])
     mean, variance = sums.reshape(2, *views, rows, cols)
     return mean, variance
+
+
+def spectral_tables(
+    materials: tuple[str, ...], spectrum: Spectrum, detector: Detector, anode: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
+    """(exponents, weights): mean and variance of `detected` are weights @ exp(exponents @ area densities).
+
+    materials: names of the library, one or more. anode: g/cm2 by which tungsten may be negative. Returns float32
+    (k, m) minus cm2/g, and (2, k) keV and keV2 per mm2 and mAs at 1 m.
+    """
+    moments = _moments(spectrum, detector)
+    # The energies are chosen for the spectrum with the least filtered by the anode: then nothing is negative.
+    stronger = np.exp(mass_attenuation("tungsten", spectrum.energies) * anode)
+    bins, counts = spectral_nodes(materials, spectrum.energies, moments * stronger)
+    weights = (moments[:, bins] * counts).astype(np.float32)
+    coefficients = [mass_attenuation(material, spectrum.energies[bins]) for material in materials]
+    return -np.array(coefficients, dtype=np.float32).T, weights
 
 
 def open_detected(spectrum: Spectrum, detector: Detector) -> tuple[float, float]:

@@ -78,7 +78,7 @@ def taken_in(
         raise InputError(f"The blur of the focal spot must be 0 mm or more, not {source_blur:g} mm.")
     surround = 0.0 if detector.field_shape == "circular" else 1.0
     gain = field_gain(detector, mean.shape, pitch)
-    dark = _beyond_reach(mean, pitch, source_blur)
+    dark = beyond_reach(mean, pitch, source_blur)
     if gain is not None:
         dark = dark | (gain == 0)
     if generator is None:
@@ -114,7 +114,8 @@ def digitised(energy: np.ndarray, detector: Detector, pitch, generator: np.rando
     if generator is not None and detector.electronic_noise > 0:
         energy = energy + white_noise(detector.electronic_noise, energy.shape, generator)
     if detector.field_shape == "circular":
-        energy = energy * (field_gain(detector, energy.shape, pitch) > 0)
+        gain = field_gain(detector, energy.shape, pitch)
+        energy = energy if gain is None else energy * (gain > 0)
     per_kev = counts_per_kev(detector, pitch)
     full = detector.full_scale
     if detector.bit_depth is None:
@@ -124,7 +125,7 @@ def digitised(energy: np.ndarray, detector: Detector, pitch, generator: np.rando
         over = int(np.count_nonzero(energy > highest))
         return Frame(np.minimum(energy, highest), None, (0, over))
     # float32 holds every whole number up to 24 bits.
-    kind = np.float32 if detector.bit_depth <= 24 else np.float64
+    kind: type[np.floating] = np.float32 if detector.bit_depth <= 24 else np.float64
     with np.errstate(over="ignore"):  # whatever is infinite is more than full
         counts = np.rint(energy.astype(kind) * kind(per_kev) + kind(detector.dark_offset))
     clipped = int(np.count_nonzero(counts < 0)), int(np.count_nonzero(counts > full))
@@ -166,8 +167,11 @@ def _field_gain(field_shape: str, vignetting: float, shape, pitch) -> np.ndarray
     return gain
 
 
-def _beyond_reach(mean: np.ndarray, pitch, source_blur: float) -> np.ndarray | bool:
-    """Pixels that take in nothing: neither next to a lit one nor in its penumbra, so that only ringing gets there."""
+def beyond_reach(mean: np.ndarray, pitch, source_blur: float) -> np.ndarray | bool:
+    """Pixels, (rows, cols) bool or False for none, that are neither next to a lit one nor in its penumbra.
+
+    They take in nothing; only ringing of filters gets there.
+    """
     lit = mean > _TINY
     if lit.all():
         return False

@@ -35,9 +35,9 @@ def spectral_nodes(materials: tuple[str, ...], energies: np.ndarray, weights: np
 
 
 @lru_cache(maxsize=64)
-def _nodes(materials: tuple[str, ...], energies: bytes, weights: bytes):
-    energies = np.frombuffer(energies)
-    weights = np.frombuffer(weights).reshape(-1, len(energies))
+def _nodes(materials: tuple[str, ...], energy_bytes: bytes, weight_bytes: bytes):
+    energies = np.frombuffer(energy_bytes)
+    weights = np.frombuffer(weight_bytes).reshape(-1, len(energies))
     coefficients = np.array([mass_attenuation(material, energies) for material in materials])
     random = np.random.default_rng(0)
     fitted, judged = (

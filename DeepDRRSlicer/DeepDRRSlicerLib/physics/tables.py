@@ -27,7 +27,10 @@ class PhysicsTables:
 @cache
 def physics_tables() -> PhysicsTables:
     """The tables, read once per process."""
-    with as_file(files("DeepDRRSlicerLib") / "data" / "physics_tables.npz") as path, np.load(path) as stored:
+    with (
+        as_file(files("DeepDRRSlicerLib") / "data" / "physics_tables.npz") as path,
+        np.load(path, allow_pickle=False) as stored,
+    ):
         arrays = {name: stored[name] for name in stored.files}
     metadata = json.loads(str(arrays.pop("metadata")))
     for name, array in arrays.items():

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
-from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
+from DeepDRRSlicerLib.projection.batch import image_size, refuse_source_inside
 from DeepDRRSlicerLib.projection.coarse import halved
 from DeepDRRSlicerLib.projection.layout import Layout, Slabs, layout_of
 from DeepDRRSlicerLib.projection.parallel import row_parts, run_parts
@@ -53,8 +53,8 @@ class CpuProjector:
     Not more than `threads` threads compute, all available cores if None; the image does not depend on their number.
     """
 
-    def __init__(self, volume: MaterialVolume, kernels, threads: int | None = None):
-        self.name = kernels.NAME
+    def __init__(self, volume: MaterialVolume, kernels, threads: int | None = None, note: str = ""):
+        self.name, self.note = kernels.NAME, note
         self.materials = volume.materials
         self._kernels = kernels
         self._threads = threads
@@ -63,6 +63,11 @@ class CpuProjector:
         # An eighth of the memory; a second copy, which only views from the side need, is made for each of them.
         layout = layout_of(coarse, kernels, threads, keep_turned=False)
         self._coarse = _Voxels(coarse, layout, COARSE, COARSE.per_voxel(coarse))
+
+    @property
+    def details(self) -> dict:
+        """What metadata say of it: plain data, the same on every machine."""
+        return {"backend": self.name}
 
     @property
     def memory_bytes(self) -> int:
@@ -88,26 +93,19 @@ class CpuProjector:
         return np.maximum(result, 0, out=result) if tools else result
 
     def _views(self, beams, tools, should_stop, voxels: _Voxels) -> np.ndarray:
-        sizes = {beam.size for beam in beams}
-        if len(sizes) != 1:
-            raise InputError("A batch needs views, all of the same image size; project others one by one.")
+        size = image_size(beams)
         channels = self.materials
         if tools:
             from DeepDRRSlicerLib.projection.tools import insert_tools, traced_materials
 
             channels = traced_materials(channels, tools)
-        result = np.zeros((len(beams), len(channels), *sizes.pop()), dtype=np.float32)
+        result = np.zeros((len(beams), len(channels), *size), dtype=np.float32)
         for view, beam in zip(result, beams, strict=True):
-            self._refuse_source_inside(beam)
+            refuse_source_inside(self._fine.volume, beam)
             self._project(beam, view[: len(self.materials)], should_stop, voxels)
             if tools:
                 insert_tools(view, self._fine.volume, beam, tools, self._threads)
         return result
-
-    def _refuse_source_inside(self, beam: ConeBeam) -> None:
-        source = rays_of(self._fine.volume, beam).source
-        if (source > -1).all() and (source < self._fine.volume.size).all():
-            raise InputError("The X-ray source lies inside the CT; move it out of the patient's box.")
 
     def _project(self, beam: ConeBeam, view: np.ndarray, should_stop: Callable[[], bool], voxels: _Voxels) -> None:
         def run(function, parts):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +19,9 @@ from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.physics.materials import density, material_name
 from DeepDRRSlicerLib.projection.parallel import row_parts, run_parts
 
+if TYPE_CHECKING:
+    from DeepDRRSlicerLib.anatomy.surface import SegmentSurface
+
 _MM_PER_CM = 10.0
 _FARTHEST = 1e6  # mm
 _ROWS_PER_PART = 32
@@ -25,7 +29,7 @@ _NEAREST = 1e-6  # of the source-image distance: what is closer to the source th
 # The projector of the volume and the displacement integrate the same voxels by different rules. Where a tool takes all
 # of a bone, the two differed by up to 0.08 g/cm2 on a chest CT of 1.5 mm. A deficit of up to this part of what is
 # displaced, or of this many g/cm2, counts as that difference; a larger one is an error elsewhere, and stays to be seen.
-_ROUNDING, _ROUNDING_AREA = 0.02, 0.2
+ROUNDING, ROUNDING_AREA = 0.02, 0.2
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,14 +117,12 @@ def insert_tools(
     from DeepDRRSlicerLib.projection.mesh_displacement import insert, split_rays
 
     points, faces, bodies = projected(tools, beam)
-    tops, bottoms = _extent(points[:, 1], faces, beam.size[0])
-    # One more column on either side: rounding may carry a crossing beyond the corners of its face.
-    lefts, rights = _extent(points[:, 0], faces, beam.size[1], margin=1)
-    seen = (tops < bottoms) & (lefts < rights)
+    seen, extent = seen_faces(points, faces, beam.size)
     if not seen.any():
         return
-    faces, bodies, tops, bottoms = faces[seen], bodies[seen], tops[seen], bottoms[seen]
-    columns = int(lefts[seen].min()), int(rights[seen].max())
+    faces, bodies = faces[seen], bodies[seen]
+    tops, bottoms, lefts, rights = np.ascontiguousarray(extent[seen].T)
+    columns = int(lefts.min()), int(rights.max())
     to_index = np.linalg.inv(volume.ijk_to_ras)
     gradient = to_index[:3, :3]
     steps = (beam.pixel00 - beam.source, beam.e_c * beam.pitch[0], beam.e_r * beam.pitch[1])
@@ -135,10 +137,21 @@ def insert_tools(
         count = split_rays(start, depth, label, lengths, inside)
         insert(
             start, inside, count, lengths, tool_channels, tool_densities, tissue, volume.scale, volume.size,
-            volume.ijk_to_ras[:3, :3] / _MM_PER_CM, rays, rows, columns, (_ROUNDING, _ROUNDING_AREA), area_density,
+            volume.ijk_to_ras[:3, :3] / _MM_PER_CM, rays, rows, columns, (ROUNDING, ROUNDING_AREA), area_density,
         )  # fmt: skip
 
     run_parts(insert_rows, row_parts(int(tops.min()), int(bottoms.max()), _ROWS_PER_PART), threads)
+
+
+def seen_faces(points: np.ndarray, faces: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Which faces cover pixels of an image, (t,) bool, and where: int64 (t, 4) top, bottom, left, right, ends excluded.
+
+    points, faces: as `projected` gives them.
+    """
+    tops, bottoms = _extent(points[:, 1], faces, size[0])
+    # One more column on either side: rounding may carry a crossing beyond the corners of its face.
+    lefts, rights = _extent(points[:, 0], faces, size[1], margin=1)
+    return (tops < bottoms) & (lefts < rights), np.stack([tops, bottoms, lefts, rights], axis=1)
 
 
 def _extent(positions, faces, size, margin=0) -> tuple[np.ndarray, np.ndarray]:
@@ -149,7 +162,7 @@ def _extent(positions, faces, size, margin=0) -> tuple[np.ndarray, np.ndarray]:
     return np.ceil(first).astype(np.int64), np.ceil(end).astype(np.int64)
 
 
-def projected(tools: Sequence[Tool], beam: ConeBeam) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def projected(tools: Sequence[Tool | SegmentSurface], beam: ConeBeam) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(points, faces, bodies) as mesh_crossings takes them, of what lies on the detector's side of the source."""
     axes = np.stack([beam.e_c, beam.e_r, beam.normal])
     before = np.cumsum([0, *(len(tool.vertices) for tool in tools)])
@@ -190,9 +203,9 @@ def _cut(seen, faces, bodies, nearest):
         pieces = [(a, on_ab, on_ac)] if alone else [(on_ab, b, c), (on_ab, c, on_ac)]
         kept += [np.stack(piece, axis=1) for piece in pieces]
         owners += [owner] * len(pieces)
-    points = np.concatenate(points)
-    points[:, 2] = np.maximum(points[:, 2], nearest)  # those that no triangle uses any more
-    return points, np.concatenate(kept), np.concatenate(owners)
+    all_points = np.concatenate(points)
+    all_points[:, 2] = np.maximum(all_points[:, 2], nearest)  # those that no triangle uses any more
+    return all_points, np.concatenate(kept), np.concatenate(owners)
 
 
 def _between(far, near, depth):

@@ -6,8 +6,8 @@ so that the spread between chunks tells the error, and the result is the same fo
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -37,7 +37,7 @@ class Tally:
     scatter_error: (rows, columns) keV per mm2, standard error of the scatter. walked: (2, rows, columns) keV per mm2,
     primary and scatter by counting the photons that arrive. energies: (4,) keV emitted into the field, deposited,
     escaped, arrived at the detector. dose: float64 (k, j, i) keV deposited in each voxel of the body, or None.
-    histories: how many photons were followed; photons: how many they stand for.
+    histories: how many photons were followed; photons: how many they stand for. backend: "cpu" or "cuda".
     """
 
     pictures: np.ndarray
@@ -48,6 +48,7 @@ class Tally:
     dose: np.ndarray | None
     histories: int
     photons: float
+    backend: str = "cpu"
 
     @property
     def primary(self) -> np.ndarray:
@@ -91,16 +92,18 @@ def follow_photons(
     threads: int | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int, Tally], None] = lambda done, tally: None,
+    backend: str = "cpu",
 ) -> Tally:
     """Follows so many photons of a tube through the volume, which must not contain the source.
 
     beam: a view whose pixels are the cells of the tallies (see coarse_view). field: float (rows, columns) 0 to 1 over
     the same detector, in cells of any size: the share of the tube's photons that pass the shutters; None is open.
     progress: called by the calling thread after each round of chunks with the number of histories done and the tally
-    so far. The result depends on histories, seed and chunks, not on threads.
-    Raises InputError where numba is missing, the field is closed, or the source lies in the volume; Stopped.
+    so far. The result depends on histories, seed and chunks, not on threads. backend: "auto" takes a card where there
+    is one that works, and the CPU where it fails; on a card the last digits may differ from run to run.
+    Raises InputError where numba is missing on the CPU, or a card for "cuda", the field is closed, or the source lies
+    in the volume; Stopped.
     """
-    run = _kernel()
     if histories < chunks:
         raise InputError(f"At least {chunks} histories are needed, not {histories}; follow more photons.")
     body = body_of(volume, beam)
@@ -117,25 +120,63 @@ def follow_photons(
     counts = np.diff(np.linspace(0, histories, chunks + 1).round().astype(np.int64))
     firsts = np.concatenate([[0], np.cumsum(counts)[:-1]])
     dose_shape = body.density.shape[:3] if with_dose else (0, 0, 0)
-    sums = _Sums(beam.size, dose_shape)
-    threads = min(chunks, threads or available_cores())
+    task = _Task(arguments, beam.size, dose_shape, seed, list(zip(firsts.tolist(), counts.tolist(), strict=True)))
+
+    def followed(rounds: Iterator[list[tuple]], where: str) -> Tally:
+        sums, area = _Sums(beam.size, dose_shape), beam.pitch[0] * beam.pitch[1]
+        for parts in rounds:
+            for part in parts:
+                sums.add(part, task.chunks[sums.chunks][1])
+            tally = replace(sums.tally(photons, area, body.size), backend=where)
+            progress(sums.histories, tally)
+        return tally
+
+    if backend != "cpu":
+        from DeepDRRSlicerLib.projection.cuda.driver import DeviceError
+
+        try:
+            return followed(_rounds_on_card(task, should_stop), "cuda")
+        except DeviceError as error:
+            if backend == "cuda":
+                raise InputError(f"CUDA cannot be used: {error}; use --backend cpu or auto.") from error
+    return followed(_rounds_on_cpu(task, min(chunks, threads or available_cores()), should_stop), "cpu")
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """arguments: of histories.run, from source to spread. chunks: (first, count) of the histories of each."""
+
+    arguments: tuple
+    size: tuple[int, int]
+    dose_shape: tuple[int, int, int]
+    seed: int
+    chunks: list[tuple[int, int]]
+
+
+def _rounds_on_cpu(task: _Task, threads: int, should_stop) -> Iterator[list[tuple]]:
+    """Tallies of as many chunks at a time as there are threads."""
     from concurrent.futures import ThreadPoolExecutor
 
-    def one(n):
+    run = _kernel()
+
+    def one(chunk):
         if should_stop():
             raise Stopped
-        part = _empty(beam.size, dose_shape)
-        run(seed, firsts[n], counts[n], *arguments, *part, np.empty((6, 3)), np.empty(1, np.uint64))
+        part = _empty(task.size, task.dose_shape)
+        run(task.seed, *chunk, *task.arguments, *part, np.empty((6, 3)), np.empty(1, np.uint64))
         return part
 
     with ThreadPoolExecutor(threads) as pool:
-        for begin in range(0, chunks, threads):
-            numbers = range(begin, min(chunks, begin + threads))
-            for n, part in zip(numbers, pool.map(one, numbers), strict=True):
-                sums.add(part, counts[n])
-            tally = sums.tally(photons, beam.pitch[0] * beam.pitch[1], body.size)
-            progress(sums.histories, tally)
-    return tally
+        for begin in range(0, len(task.chunks), threads):
+            yield list(pool.map(one, task.chunks[begin : begin + threads]))
+
+
+def _rounds_on_card(task: _Task, should_stop) -> Iterator[list[tuple]]:
+    """Likewise, one chunk at a time, on the card of this process. Raises DeviceError."""
+    from DeepDRRSlicerLib.transport.card import chunks_on_card
+
+    for part in chunks_on_card(task.arguments, task.size, task.dose_shape, task.seed, task.chunks, should_stop):
+        yield [part]
 
 
 def _kernel():
