@@ -1,9 +1,11 @@
-"""The labelled chest CT as training data: its labels corrected by physics, its held-out slab left out.
+"""Real CTs as training data: windows into them, changed at random; the chest without its held-out slab.
 
-The labels are a network's own (TotalSegmentator): they know where bones lie, but call some of the contrast agent rib,
-leave vessels out, and say nothing of materials. HU decide where they are sure, and where nothing is, the weight is 0.
+The chest's labels are a network's own (TotalSegmentator): they know where bones lie, but call some of the contrast
+agent rib, leave vessels out, and say nothing of materials. HU decide where they are sure, and where nothing is, the
+weight is 0. The other CTs have no labels: `real_labels` makes them.
 """
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -12,7 +14,7 @@ import numpy as np
 from DeepDRRSlicerLib.anatomy.ct import read_ct
 from DeepDRRSlicerLib.anatomy.image_io import read_image, volume_from_sitk
 from DeepDRRSlicerLib.learning.grid import working_grid
-from DeepDRRSlicerLib.training.decomposition.artefacts import LOWEST_HU, scanned
+from DeepDRRSlicerLib.training.decomposition.artefacts import HIGHEST_HU, LOWEST_HU, WORKING_BLUR_MM, scanned
 from DeepDRRSlicerLib.training.decomposition.body.canvas import (
     ADIPOSE,
     AIR,
@@ -25,6 +27,8 @@ from DeepDRRSlicerLib.training.decomposition.body.canvas import (
 )
 from DeepDRRSlicerLib.training.decomposition.body.implants import random_implants
 from DeepDRRSlicerLib.training.decomposition.body.noise import rotation_of, smooth_noise
+from DeepDRRSlicerLib.training.decomposition.real_labels import angiography_labels, head_labels
+from DeepDRRSlicerLib.training.decomposition.voxels import blurred, distance
 
 BONE_IDS = (*range(25, 51), *range(69, 79), 91, *range(92, 117))
 MARROW_IDS = (69, 70, 73, 74, 75, 76, 116)  # long bones and the sternum hold fat
@@ -37,26 +41,39 @@ VEIN_HU = 1400.0
 SPACING = 1.5
 
 
-def chest_sample(config: dict, rng):
-    """One window into the training slices; hu NaN and weight 0 where a held-out slice would be needed.
+@dataclass(frozen=True, eq=False)
+class RealCt:
+    """HU float32 (NaN: left out), labels uint8 and weight float32 [S, A, R ascending]; spacing: mm along them."""
 
-    config: `patch`, `spacing`, `folder` (which holds chest_ct), `held_out` (lowest and highest S in mm of the
-    slab that is left out) and `gap` (mm between it and the nearest training slice). Returned as by `samples.sample`.
+    hu: np.ndarray
+    labels: np.ndarray
+    weight: np.ndarray
+    spacing: tuple[float, float, float] = (SPACING,) * 3
+
+
+def real_sample(source: str, config: dict, rng):
+    """One window into a CT; hu NaN and weight 0 beyond it and where a held-out slice would be needed.
+
+    source: a key of SOURCES. config: `patch`, `spacing`, `folder` (of the CTs), and for the chest `held_out` (lowest
+    and highest S in mm of the slab that is left out) and `gap` (mm between it and the nearest training slice).
+    Returned as by `samples.sample`.
     """
-    hu, labels, weight = chest(config["folder"], tuple(config["held_out"]), config["gap"])
+    ct = SOURCES[source](config)
     patch, spacing = config["patch"], config["spacing"]
+    step = np.array(ct.spacing[::-1], np.float32)
     size = float(np.clip(np.exp(rng.normal(0, 0.12)), 0.7, 1.35))
     shape = (patch,) * 3
-    center = _place(labels, weight, patch * spacing / size / SPACING, rng) * SPACING
+    center = _place(ct, patch * spacing / size, rng) * step
     canvas = new_canvas(rng, shape, spacing / size, center, rotation_of(rng, 8), warp_mm=rng.uniform(0, 6))
-    nearest = [np.rint(canvas.points[a] / SPACING).astype(np.int32) for a in (2, 1, 0)]
+    points = canvas.points / step[:, None, None, None]
+    nearest = [np.rint(points[a]).astype(np.int32) for a in (2, 1, 0)]
     inside = np.ones(shape, bool)
-    for index, n in zip(nearest, hu.shape, strict=True):
+    for index, n in zip(nearest, ct.hu.shape, strict=True):
         inside &= (index >= 0) & (index < n)
         np.clip(index, 0, n - 1, out=index)
-    picked = weight[tuple(nearest)] * inside
-    found = labels[tuple(nearest)]
-    value = _linear(hu, canvas.points / np.float32(SPACING))
+    picked = ct.weight[tuple(nearest)] * inside
+    found = ct.labels[tuple(nearest)]
+    value = _linear(ct.hu, points)
     value = _other_densities(value, found, rng)
     known = np.isfinite(value) & inside
     canvas.hu[:] = _filled(value, known)
@@ -67,13 +84,15 @@ def chest_sample(config: dict, rng):
     return seen.astype(np.float32), found, (sure * picked * known).astype(np.float32)
 
 
-def _place(labels, weight, width: float, rng) -> np.ndarray:
-    """The middle (R, A, S) in voxels of a window of `width` voxels, a third of which is body that may be learnt."""
+def _place(ct: RealCt, width: float, rng) -> np.ndarray:
+    """The middle (R, A, S) in voxels of a window of `width` mm, a third of which is body that may be learnt."""
+    half, step = width / 2 / np.array(ct.spacing), np.maximum(1, np.rint(9 / np.array(ct.spacing))).astype(int)
     for _ in range(20):
-        center = rng.uniform((0.15, 0.2, 0.0), (0.85, 0.8, 1.0)) * labels.shape[::-1]
-        window = tuple(slice(max(0, int(c - width / 2)), int(c + width / 2), 6) for c in center[::-1])
-        useful = (weight[window] > 0) & (labels[window] != AIR)
-        if useful.sum() > 0.33 * (width / 6) ** 3:
+        center = rng.uniform((0.15, 0.2, 0.0), (0.85, 0.8, 1.0)) * ct.labels.shape[::-1]
+        ends = zip(center[::-1], half, step, strict=True)
+        window = tuple(slice(max(0, int(c - h)), max(0, int(c + h)), n) for c, h, n in ends)
+        useful = (ct.weight[window] > 0) & (ct.labels[window] != AIR)
+        if useful.sum() > 0.33 * np.prod(2 * half / step):
             break
     return center
 
@@ -121,14 +140,59 @@ def _filled(hu, known):
     return np.nan_to_num(np.take_along_axis(hu, index, axis=0), nan=-1000.0)
 
 
+def chest(config: dict) -> RealCt:
+    """The chest CT; slices that are left out are NaN."""
+    return _chest(config["folder"], tuple(config["held_out"]), config["gap"], config["spacing"])
+
+
+def angiography(config: dict) -> RealCt:
+    """The CTA with a stent."""
+    return _angiography(config["folder"], config["spacing"])
+
+
+def head(config: dict) -> RealCt:
+    """The head CT."""
+    return _head(config["folder"], config["spacing"])
+
+
+SOURCES = {"chest": chest, "cta": angiography, "head": head}
+
+
 @lru_cache(maxsize=2)
-def chest(data: str, held_out: tuple[float, float], gap: float):
-    """HU float32 (NaN in slices that are left out), labels uint8 and weight float32 [S, A, R] of the chest CT."""
+def _chest(data: str, held_out: tuple[float, float], gap: float, spacing: float) -> RealCt:
     hu, names, heights = read_chest(data)
     labels, weight = corrected(hu, names)
     keep = training_slices(heights, held_out, gap) & (hu.max((1, 2)) > LOWEST_HU)  # the topmost one is empty
-    hu = np.where(keep[:, None, None], hu, np.float32(np.nan))
-    return hu, labels, weight * keep[:, None, None].astype(np.float32)
+    keep = np.broadcast_to(keep[:, None, None], hu.shape)
+    hu = as_coarse(_filled(np.where(keep, hu, np.float32(np.nan)), keep), (SPACING,) * 3, spacing)
+    return RealCt(np.where(keep, hu, np.float32(np.nan)), labels, weight * keep)
+
+
+@lru_cache(maxsize=1)
+def _angiography(data: str, spacing: float) -> RealCt:
+    hu, steps = read_turned(Path(data) / "thorax_cta_stent" / "ct_thorax_1.5mm.nii.gz")
+    return RealCt(as_coarse(hu, steps, spacing), *angiography_labels(hu), steps)
+
+
+@lru_cache(maxsize=1)
+def _head(data: str, spacing: float) -> RealCt:
+    hu, steps = read_turned(Path(data) / "skull_ct" / "ct_0.957x0.957x1.5mm.nii.gz")
+    hu = np.ascontiguousarray(hu[:, ::-1])  # its file does not say where the front is: the face looks back
+    return RealCt(as_coarse(hu, steps, spacing), *head_labels(hu, steps), steps)
+
+
+def as_coarse(hu, steps, spacing: float):
+    """HU as blurred as those of a working grid of `spacing` mm, but for what interpolation and `scanned` add."""
+    sigma2 = spacing**2 / 6 - max(steps) ** 2 / 6 - np.mean(WORKING_BLUR_MM) ** 2
+    return blurred(hu, float(np.sqrt(sigma2)), steps) if sigma2 > 0.05 else hu
+
+
+def read_turned(file):
+    """HU float32 [S, A, R ascending] of a CT, as it is stored, and mm along S, A, R."""
+    volume = read_ct(file)
+    grid = working_grid(volume, SPACING)
+    hu = np.ascontiguousarray(grid.turned(volume.array), dtype=np.float32)
+    return np.clip(hu, LOWEST_HU, HIGHEST_HU), tuple(axis.step for axis in grid.axes)
 
 
 def training_slices(heights, held_out, gap) -> np.ndarray:
@@ -156,7 +220,7 @@ def corrected(hu, ids):
     bone of this patient. Bone: bone ids, less border voxels of fat or air. Costal cartilage is soft tissue, and bone
     where calcified. Weight 0: other dense voxels, the couch among them, and border voxels that fit neither side.
     """
-    smooth = _blurred(hu, 0.8)
+    smooth = blurred(hu, 0.8)
     bone, lung = np.isin(ids, BONE_IDS), np.isin(ids, LUNG_IDS)
     labels = np.full(hu.shape, AIR, np.uint8)
     labels[smooth > -500] = ADIPOSE
@@ -165,44 +229,27 @@ def corrected(hu, ids):
     weight = np.ones(hu.shape, np.float32)
     weight[(smooth < -250) & (smooth > -850) & ~lung] = 0.3
 
-    vein = _dilated(hu > VEIN_HU, 1) & (hu > 500) | (hu > VEIN_HU)
-    inside = _distance(bone) <= -1.2
+    vein = _widened(hu > VEIN_HU, 1) & (hu > 500) | (hu > VEIN_HU)
+    inside = distance(bone) <= -1.2
     fat = bone & (smooth < -30) & ~inside & ~np.isin(ids, MARROW_IDS)
     labels[bone] = BONE
     weight[fat] = 0
     dense = (smooth > CONTRAST_HU) & ~bone
     perfused = np.isin(ids, (*VESSEL_IDS, *ORGAN_IDS)) | vein
     labels[dense] = CONTRAST
-    weight[dense & ~perfused & ((_distance(perfused | lung) > 5) | (_distance(bone) < 3.2))] = 0
+    weight[dense & ~perfused & ((distance(perfused | lung) > 5) | (distance(bone) < 3.2))] = 0
     cartilage = ids == CARTILAGE_ID
     labels[cartilage & (smooth <= 200)] = SOFT
     labels[cartilage & (smooth > 200)] = BONE
     weight[cartilage] = np.where((smooth[cartilage] > 130) & (smooth[cartilage] < 300), 0, 1)
     labels[vein] = CONTRAST
     weight[vein] = 1
-    halo = _dilated(vein, 2) & ~vein
+    halo = _widened(vein, 2) & ~vein
     weight[halo] *= 0.3
     return labels, weight
 
 
-def _blurred(hu, sigma_mm):
-    import SimpleITK as sitk
-
-    image = sitk.GetImageFromArray(hu)
-    image.SetSpacing((SPACING,) * 3)
-    return sitk.GetArrayFromImage(sitk.SmoothingRecursiveGaussian(image, sigma_mm))
-
-
-def _dilated(mask, voxels):
+def _widened(mask, voxels):
     import SimpleITK as sitk
 
     return sitk.GetArrayFromImage(sitk.BinaryDilate(sitk.GetImageFromArray(mask.astype(np.uint8)), [voxels] * 3)) > 0
-
-
-def _distance(mask):
-    """mm from the surface of a mask, negative inside."""
-    import SimpleITK as sitk
-
-    image = sitk.GetImageFromArray(mask.astype(np.uint8))
-    image.SetSpacing((SPACING,) * 3)
-    return sitk.GetArrayFromImage(sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True))

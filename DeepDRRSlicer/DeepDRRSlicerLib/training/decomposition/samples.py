@@ -5,20 +5,22 @@ import numpy as np
 from DeepDRRSlicerLib.training.decomposition.artefacts import scanned
 from DeepDRRSlicerLib.training.decomposition.bodies import random_body
 
+SYNTHETIC = "synthetic"
+
 
 def sample(config: dict, seed: int, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """HU float32 (-1024 to 3071), labels uint8 (indices of CLASSES) and weight float32, each [patch, patch, patch].
 
-    config: `patch` (voxels), `spacing` (mm), `mix` (share of samples by source: "synthetic", "chest"), and for "chest"
-    the fields that `real_cts` names. Axes are k, j, i as S, A, R ascending.
+    config: `patch` (voxels), `spacing` (mm), `mix` (share of samples by source: "synthetic", or a real CT of
+    `real_cts.SOURCES`), and for those the fields that `real_cts` names. Axes are k, j, i as S, A, R ascending.
     """
     rng = np.random.default_rng([seed, index])
     sources, shares = zip(*sorted(config["mix"].items()), strict=True)
     source = rng.choice(sources, p=np.array(shares) / sum(shares))
-    if source == "chest":
-        from DeepDRRSlicerLib.training.decomposition.real_cts import chest_sample
+    if source != SYNTHETIC:
+        from DeepDRRSlicerLib.training.decomposition.real_cts import real_sample
 
-        return chest_sample(config, rng)
+        return real_sample(source, config, rng)
     return synthetic_sample(rng, (config["patch"],) * 3, config["spacing"])
 
 

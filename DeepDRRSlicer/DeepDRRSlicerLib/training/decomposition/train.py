@@ -15,11 +15,10 @@ from DeepDRRSlicerLib.learning.device import choose, limited_threads
 from DeepDRRSlicerLib.learning.weights import SHIPPED, Trained, read_tensors
 from DeepDRRSlicerLib.training import curves
 from DeepDRRSlicerLib.training.decomposition.feed import Feed, Sampler
-from DeepDRRSlicerLib.training.decomposition.samples import sample
+from DeepDRRSlicerLib.training.decomposition.samples import SYNTHETIC, sample
 from DeepDRRSlicerLib.training.decomposition.settings import Settings
 from DeepDRRSlicerLib.training.tensor_files import write_trained
 
-SYNTHETIC = "synthetic"
 _SAVE_SECONDS = 120.0
 _LOG_STEPS = 20
 
