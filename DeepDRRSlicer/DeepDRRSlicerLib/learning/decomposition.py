@@ -16,6 +16,7 @@ from DeepDRRSlicerLib.learning import memory, require
 from DeepDRRSlicerLib.learning.density_rule import fit_table, noise_of, refined_plane
 from DeepDRRSlicerLib.learning.device import Place, choose, cpu, limited_threads
 from DeepDRRSlicerLib.learning.grid import WorkingGrid, resampled_rows, working_grid
+from DeepDRRSlicerLib.learning.thin_metal import mark_thin_metal
 from DeepDRRSlicerLib.learning.tiles import Tiling, make_tiling
 from DeepDRRSlicerLib.learning.weights import Trained, load_trained, shipped
 from DeepDRRSlicerLib.projection.parallel import available_cores, run_parts
@@ -72,6 +73,7 @@ def _classify(ct: Volume, trained: Trained, place: Place, free: int, should_stop
     heard = lambda fraction: progress(_NETWORK_SHARE * fraction)  # noqa: E731
     for first, layer in probabilities(network, place, tiling, rows, should_stop, heard):
         refine.add(first, layer)
+    mark_thin_metal(ct.array, labels, ct.spacing[::-1])
     progress(1.0)
     return labels
 
@@ -87,7 +89,8 @@ def plan(shape: tuple[int, int, int], network, place: Place, free: int) -> Tilin
         tiling = make_tiling(shape, network.config.divisor, tile, band, free)
     if tiling is None:
         least = 64**3 * tile + 64 * shape[1] * shape[2] * band
-        memory.require_memory(max(least, free + 1), free, "The network")
+        memory.require_memory(max(least, free + 1), free, "The network")  # which raises
+    assert tiling is not None
     return tiling
 
 

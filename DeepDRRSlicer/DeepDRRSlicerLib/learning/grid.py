@@ -65,7 +65,8 @@ class WorkingGrid:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Voxels of the working grid."""
-        return tuple(axis.coarse for axis in self.axes)
+        k, j, i = (axis.coarse for axis in self.axes)
+        return k, j, i
 
     def turned(self, array: np.ndarray) -> np.ndarray:
         """A view of an array of the CT's shape with its axes in the order S, A, R, each rising."""
@@ -84,7 +85,7 @@ def working_grid(volume: Volume, step: float) -> WorkingGrid:
         order.append(2 - ijk)
         flips.append(bool(columns[ras, ijk] < 0))
         axes.append(Axis(n, own, max(1, int(np.ceil(n * own / step - 1e-6))), step))
-    return WorkingGrid(tuple(order), tuple(flips), tuple(axes))
+    return WorkingGrid((order[0], order[1], order[2]), (flips[0], flips[1], flips[2]), (axes[0], axes[1], axes[2]))
 
 
 def resampled_rows(turned: np.ndarray, grid: WorkingGrid, first: int, end: int) -> np.ndarray:

@@ -73,7 +73,11 @@ def probabilities(
 
 @torch.no_grad()
 def _tile(network, place, hu, size) -> torch.Tensor:
-    """Probabilities (class, d, h, w) of a tile, whose part beyond the volume is unknown."""
+    """Probabilities (class, d, h, w) of a tile, whose part beyond the volume is unknown.
+
+    The mean of two answers, one to the tile's mirror image: left and right are the same to the network only nearly.
+    """
     whole = torch.full(size, torch.nan, device=place.device)
     whole[tuple(slice(n) for n in hu.shape)] = hu.to(place.device)
-    return network(whole[None])[0].softmax(dim=0)
+    mirrored = network(whole[None].flip(-1))[0].softmax(dim=0).flip(-1)
+    return (network(whole[None])[0].softmax(dim=0) + mirrored) / 2

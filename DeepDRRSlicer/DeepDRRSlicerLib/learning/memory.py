@@ -52,6 +52,8 @@ def _left_in_container():
 
 
 def _windows() -> int:
+    assert sys.platform == "win32"
+
     class Status(ctypes.Structure):
         _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [
             (name, ctypes.c_ulonglong)

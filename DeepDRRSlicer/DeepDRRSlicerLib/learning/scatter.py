@@ -8,16 +8,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
-from DeepDRRSlicerLib.learning.scatter_inputs import CELLS, scatter_inputs
+from DeepDRRSlicerLib.learning.scatter_inputs import part_of_square, scatter_inputs, square_view
 from DeepDRRSlicerLib.learning.scatter_network import ScatterNetwork, shipped_network
 from DeepDRRSlicerLib.physics.exposure import inverse_square
 from DeepDRRSlicerLib.physics.primary import open_detected
 from DeepDRRSlicerLib.simulation.cells import to_pixels
 from DeepDRRSlicerLib.simulation.scatter import Irradiated, Scatter
-from DeepDRRSlicerLib.transport.exit_gap import Occupancy, exit_gap, occupancy
-from DeepDRRSlicerLib.transport.montecarlo import coarse_view
-
-_OUTSIDE = "The view lies outside what the scatter network was trained on; the Monte Carlo tells how far it is off."
+from DeepDRRSlicerLib.transport.depths import Matter, depths_of, matter_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +23,7 @@ class NetworkScatter:
 
     network: ScatterNetwork = field(default_factory=shipped_network)
     name: str = "network"
-    _known: dict[int, tuple[MaterialVolume, Occupancy]] = field(default_factory=dict, repr=False)
+    _known: dict[int, tuple[MaterialVolume, Matter]] = field(default_factory=dict, repr=False)
 
     @property
     def key(self) -> str:
@@ -35,21 +32,32 @@ class NetworkScatter:
 
     def scatter(self, view: Irradiated, should_stop: Callable[[], bool] = lambda: False) -> Scatter:
         """As ScatterModel; too quick to be stopped."""
-        cells = coarse_view(view.beam, CELLS)
-        inputs = scatter_inputs(
-            view.transmission, view.area_density, view.materials, view.share, exit_gap(self._body(view.volume), cells),
-            cells, view.kvp, view.spectrum, view.detector,
+        cells = square_view(view.beam)
+        inputs, estimate = scatter_inputs(
+            view.beam, view.transmission, view.area_density, view.materials, view.share,
+            depths_of(self._matter(view.volume), cells), view.kvp, view.spectrum, view.detector,
         )  # fmt: skip
         flat, flat_variance = open_detected(view.spectrum, view.detector)
         scale = flat * inverse_square(cells.sid)
-        mean = to_pixels(self.network(inputs) * np.float32(scale), view.beam.size)
+        found = self.network(inputs, estimate) * np.float32(scale)
+        mean = to_pixels(found, view.beam.size, part_of_square(view.beam))
         # The energies that scatter deposits spread as those of the open field do, within some per cent.
-        warning = _OUTSIDE if self.network.outside(inputs) else ""
-        return Scatter(mean, mean * np.float32(flat_variance / flat), {"network": self.network.digest}, warning)
+        variance = mean * np.float32(flat_variance / flat)
+        return Scatter(mean, variance, {"network": self.network.digest}, self._warning(inputs, estimate))
 
-    def _body(self, volume: MaterialVolume) -> Occupancy:
+    def _warning(self, inputs: np.ndarray, estimate: np.ndarray) -> str:
+        """A sentence where the view is a stranger to the network; without an object there is no scatter to doubt."""
+        outside = self.network.outside(inputs) if estimate.any() else ()
+        if not outside:
+            return ""
+        return (
+            f"The scatter may be off, because the network knows no such view ({', '.join(outside)}); compare it with "
+            "the Monte Carlo."
+        )
+
+    def _matter(self, volume: MaterialVolume) -> Matter:
         """Where the patient is; the last one is remembered."""
         known = self._known.get(0)
         if known is None or known[0] is not volume:
-            known = self._known[0] = volume, occupancy(volume)
+            known = self._known[0] = volume, matter_of(volume)
         return known[1]

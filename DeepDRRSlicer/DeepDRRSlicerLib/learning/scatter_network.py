@@ -1,9 +1,9 @@
 """The scatter network, in numpy: small enough that it needs no torch where it is used.
 
 A U-Net on the coarse cells of scatter_inputs.py: two 3 x 3 convolutions at each of four levels, halved by 2 x 2 means
-and doubled by repetition, rectified; the last layer is 1 x 1. The answer is the logarithm of the scatter over what the
-object takes out of the beam. Weights are named `down.0.0.weight` and so on; training/scatter/model.py holds the same
-network in torch.
+and doubled by repetition, rectified; the last layer is 1 x 1. The answer is the logarithm of the scatter over the quick
+estimate of scatter_estimate.py, so that scatter is never negative, and nothing where nothing stands. Weights are named
+`down.0.0.weight` and so on; training/scatter/model.py holds the same network in torch.
 """
 
 from __future__ import annotations
@@ -18,12 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from DeepDRRSlicerLib.errors import InputError
-from DeepDRRSlicerLib.learning.scatter_inputs import removed
+from DeepDRRSlicerLib.learning.scatter_inputs import NAMES
 
 LEVELS = 4
-OFFSET = -3.0  # of the logarithm: about what scatter is
-_HALVED = 2 ** (LEVELS - 1)
-BOUND = 6.0  # of the logarithm from the offset, either way
+BOUND = 4.0  # of the logarithm, either way
 SHIPPED = "scatter.safetensors"
 
 
@@ -45,15 +43,12 @@ class ScatterNetwork:
             digest.update(name.encode() + self.tensors[name].tobytes())
         return digest.hexdigest()[:12]
 
-    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+    def __call__(self, inputs: np.ndarray, estimate: np.ndarray) -> np.ndarray:
         """float32 (rows, columns) scatter, over the open field's signal on the central ray; never negative.
 
-        inputs: float32 (maps, rows, columns) of scatter_inputs. Nothing in the beam gives zero.
+        inputs, estimate: float32 (maps, rows, columns) and (rows, columns) as scatter_inputs gives them.
         """
-        rows, columns = inputs.shape[1:]
-        missing = [(0, -n % _HALVED) for n in (rows, columns)]
-        maps = np.pad(inputs, [(0, 0), *missing], mode="edge")
-        kept = []
+        maps, kept = inputs, []
         for level in range(LEVELS):
             if level:
                 kept.append(maps)
@@ -64,12 +59,13 @@ class ScatterNetwork:
             maps = self._pair(f"up.{level}", maps)
         weight, bias = self.tensors["last.weight"], self.tensors["last.bias"]
         answer = np.tensordot(weight[0, :, 0, 0], maps, axes=1) + bias[0]
-        return float(removed(inputs)) * np.exp(np.clip(answer[:rows, :columns], -BOUND, BOUND) + OFFSET)
+        return estimate * np.exp(np.clip(answer, -BOUND, BOUND))
 
-    def outside(self, inputs: np.ndarray) -> bool:
-        """Whether a view lies outside what the network was trained on."""
+    def outside(self, inputs: np.ndarray) -> tuple[str, ...]:
+        """Names of the inputs that lie outside what the network was trained on."""
         means = inputs.mean(axis=(1, 2))
-        return bool(((means < self.lowest) | (means > self.highest)).any())
+        beyond = (means < self.lowest) | (means > self.highest)
+        return tuple(name for name, is_beyond in zip(NAMES, beyond, strict=True) if is_beyond)
 
     def _pair(self, name: str, maps: np.ndarray) -> np.ndarray:
         for layer in range(2):
@@ -99,24 +95,29 @@ def _doubled(maps: np.ndarray) -> np.ndarray:
 
 
 def load_network(path: Path) -> ScatterNetwork:
-    """The network of a safetensors file. Raises InputError for a file that is none of this program's."""
+    """The network of a safetensors file, which needs no package. Raises InputError for a file that is none of ours."""
     try:
-        from safetensors import SafetensorError, safe_open
-    except ImportError:
-        raise InputError(
-            "The scatter network needs the package safetensors; install it with pip install safetensors, or choose "
-            "no scatter."
-        ) from None
-    try:
-        with safe_open(str(path), framework="numpy") as file:
-            header = json.loads((file.metadata() or {})["header"])
-            tensors = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+        content = Path(path).read_bytes()
+        begin = 8 + int.from_bytes(content[:8], "little")
+        entries = json.loads(content[8:begin])
+        header = json.loads(entries.pop("__metadata__")["header"])
+        tensors = {name: _tensor(content[begin:], **entry) for name, entry in entries.items()}
         lowest, highest = (np.array(header["range"][end], dtype=np.float32) for end in ("lowest", "highest"))
+        if lowest.shape != (len(NAMES),) or tensors["down.0.0.weight"].shape[1] != len(NAMES):
+            raise ValueError("other inputs")
         return ScatterNetwork(tensors, header, lowest, highest)
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"'{Path(path).name}' holds no scatter network of this program; take the one that came with it."
         ) from error
+
+
+def _tensor(content: bytes, dtype: str, shape: list[int], data_offsets: list[int]) -> np.ndarray:
+    """float32 of an entry in the header of a safetensors file. Raises ValueError where it is none."""
+    if dtype != "F32":
+        raise ValueError(dtype)
+    begin, end = data_offsets
+    return np.frombuffer(content[begin:end], dtype="<f4").reshape(shape).astype(np.float32)
 
 
 @cache

@@ -88,7 +88,7 @@ def make_tiling(
     options = [_cuts(n, divisor, overlap) for n in shape]
     best, least = None, None
     for cuts in product(*options):
-        tiling = Tiling(cuts)
+        tiling = Tiling((cuts[0], cuts[1], cuts[2]))
         if tiling.tile_voxels > max(MOST_TILE_VOXELS, (2 * overlap) ** 3):
             continue
         if tiling.tile_voxels * bytes_per_tile_voxel + tiling.band_voxels * bytes_per_band_voxel > budget:

@@ -50,6 +50,12 @@ class Acquisition:
         if self.grid is None:
             object.__setattr__(self, "grid", load_grid(self.device.grid))
 
+    @property
+    def grid_in_use(self) -> Grid:
+        """The grid, which is there once the acquisition is made."""
+        assert self.grid is not None
+        return self.grid
+
     def check_device(self) -> None:
         """Raises InputError where the device's generator cannot do what the technique asks."""
         if isinstance(self.technique, Technique):
@@ -69,7 +75,7 @@ class Acquisition:
                 "collimator_distance_mm": self.device.collimator_distance,
             },
             "collimation_mm": self.collimation and asdict(self.collimation),
-            "grid": asdict(self.grid),
+            "grid": asdict(self.grid_in_use),
             "detector": asdict(self.detector),
             "noise": None if self.seed is None else {"seed": self.seed, "frame": self.frame},
             "distortion": self.distortion,

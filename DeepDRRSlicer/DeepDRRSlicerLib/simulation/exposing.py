@@ -104,7 +104,7 @@ def irradiate(shadow: Shadow, acquisition: Acquisition, should_stop: Callable[[]
     technique, control = _technique(shadow, acquisition, share)
     if acquisition.scatter is not None and isinstance(acquisition.technique, Automatic):
         # The chamber of the brightness control sees the scatter, too, whose share hardly depends on the technique.
-        found = _scatter(shadow, acquisition, technique, share, should_stop)
+        found = _scatter(shadow, acquisition, technique, share, None, should_stop)
         technique, control = _technique(
             shadow, acquisition, share, _ratio(found, shadow, acquisition, technique, share)
         )
@@ -113,18 +113,21 @@ def irradiate(shadow: Shadow, acquisition: Acquisition, should_stop: Callable[[]
     if technique.heel:
         heel = heel_layer(beam, device.anode_direction, technique.kvp, device.anode_angle)
     # mAs x mm2 at 1 m and at a right angle to the ray that send as many photons as the pixel gets.
-    load = technique.mas * beam.pitch[0] * beam.pitch[1] * acquisition.grid.primary_transmission * open_field(beam)
+    load = (
+        technique.mas * beam.pitch[0] * beam.pitch[1] * acquisition.grid_in_use.primary_transmission * open_field(beam)
+    )
 
     window = field_window(beam, acquisition)
     mean, variance = np.zeros((2, *beam.size), dtype=np.float32)
     falling = load[window] * share[window]
     per_load = detected(*_with_heel(shadow, heel, window), spectrum, detector)
     mean[window], variance[window] = (moment * falling for moment in per_load)
-    flat = (_flat(spectrum, detector, heel) * load).astype(np.float32)
+    without = np.broadcast_to(_flat(spectrum, detector, heel), beam.size)
+    flat = (without * load).astype(np.float32)
     told = {"model": "none"}
     if acquisition.scatter is not None:
-        found = _scatter(shadow, acquisition, technique, share, should_stop)
-        passed = technique.mas * beam.pitch[0] * beam.pitch[1] * acquisition.grid.scatter_transmission
+        found = _scatter(shadow, acquisition, technique, share, per_load[0] / without[window], should_stop)
+        passed = technique.mas * beam.pitch[0] * beam.pitch[1] * acquisition.grid_in_use.scatter_transmission
         mean += found.mean * np.float32(passed)
         variance += found.variance * np.float32(passed)
         told = {"model": acquisition.scatter.name, "warning": found.warning} | found.details
@@ -195,14 +198,19 @@ def read_frame(
     return Exposed(frame, falling.open_field, falling.exposed, metadata, held)
 
 
-def _scatter(shadow: Shadow, acquisition: Acquisition, technique: Technique, share, should_stop) -> Scatter:
-    """The scatter of a technique, by the acquisition's model."""
+def _scatter(shadow: Shadow, acquisition: Acquisition, technique: Technique, share, passed, should_stop) -> Scatter:
+    """The scatter of a technique, by the acquisition's model.
+
+    passed: the primary over the open field within the window, which is computed where it is None.
+    """
     detector = acquisition.detector
     spectrum = tube_spectrum(technique.kvp, technique.filtration, acquisition.device.anode_angle)
     window = field_window(shadow.beam, acquisition)
+    if passed is None:
+        primary = detected(shadow.area_density[:, *window], shadow.materials, spectrum, detector)[0]
+        passed = primary / open_detected(spectrum, detector)[0]
     transmission = np.ones(shadow.beam.size, dtype=np.float32)
-    primary = detected(shadow.area_density[:, *window], shadow.materials, spectrum, detector)[0]
-    transmission[window] = primary / open_detected(spectrum, detector)[0]
+    transmission[window] = passed
     view = Irradiated(
         shadow.volume, shadow.tools, shadow.beam, shadow.area_density, shadow.materials, transmission, share,
         technique.kvp, spectrum, detector,

@@ -177,7 +177,7 @@ def _rate_limited_load(
     mode: ExposureMode, voltage: int, filtration: dict, beam: ConeBeam, device: Device, pulse_rate: float | None
 ) -> float:
     """mAs per pulse at which the air kerma rate 30 cm in front of the detector reaches the mode's limit."""
-    if mode.kerma_rate_limit is None:
+    if mode.kerma_rate_limit is None or pulse_rate is None:
         return np.inf
     spectrum = tube_spectrum(voltage, filtration, device.anode_angle)
     per_mas = air_kerma_at(spectrum, 1.0, beam.sid - RATE_LIMIT_DISTANCE)

@@ -10,14 +10,14 @@ patient's tissues: whoever must not keep it deletes the folder.
 from __future__ import annotations
 
 import os
-import sys
 import tempfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
-_FOLDER, _VARIABLE = "DeepDRRSlicer", "DEEPDRRSLICER_CACHE"
+from DeepDRRSlicerLib import user_cache
+
 _ENDING = ".labels"
 _MOST_BYTES = 512 << 20
 _LEVEL = 1  # labels shrink to a fiftieth with the least effort
@@ -25,16 +25,7 @@ _LEVEL = 1  # labels shrink to a fiftieth with the least effort
 
 def cache_folder() -> Path:
     """Where labels are kept; it need not be there."""
-    if os.environ.get(_VARIABLE):
-        return Path(os.environ[_VARIABLE]) / "labels"
-    home = Path.home()
-    if sys.platform == "win32":
-        base = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    elif sys.platform == "darwin":
-        base = home / "Library" / "Caches"
-    else:
-        base = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-    return base / _FOLDER / "labels"
+    return user_cache.cache_folder("labels")
 
 
 def cached_labels(key: str, shape: tuple[int, ...], folder: Path | None = None) -> np.ndarray | None:

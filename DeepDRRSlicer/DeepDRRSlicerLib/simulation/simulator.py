@@ -60,7 +60,8 @@ class Simulator:
 
     The shadow of the last view is kept, so that the next frame of it is quick: another technique leaves out the
     projection, and a frame that differs by its noise alone is only read out.
-    ct: HU. threads: at most so many compute at once; None is all cores. should_stop, progress: of the decomposition.
+    ct: HU. backend: see make_projector. threads: at most so many compute at once; None is all cores. should_stop,
+    progress: of the decomposition.
     Raises InputError where the CT holds no body or the backend cannot be used, Stopped on request.
     """
 
@@ -194,7 +195,7 @@ class Simulator:
             "materials": {"model": self.decomposition.name, "names": list(shadow.materials)}
             | dict(self.decomposition.details),
             "tools": [{"name": tool.name, "material": tool.material} for tool in tools],
-            "backend": self.projector.name,
+            **self.projector.details,
             "border_fraction": float(crossed_border(self._inner, beam.thinned(_THINNED)).mean()),
             "units": {"signal": "keV per pixel", "open_field": "keV per pixel", "area_density": "g/cm2"},
         }

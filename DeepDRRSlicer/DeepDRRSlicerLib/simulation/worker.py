@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from DeepDRRSlicerLib.projection.projector import Stopped
@@ -80,16 +81,21 @@ class LatestWorker:
         self._waiting = None
         self._outcome = None
 
+    def _is_old(self, ticket: int) -> bool:
+        return ticket < self._wanted_from
+
     def _run(self) -> None:
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._closed or self._waiting)
                 if self._closed:
                     return
+                if self._waiting is None:
+                    continue
                 ticket, job = self._waiting
                 self._waiting = None
             try:
-                outcome = Outcome(ticket, True, self._work(job, lambda ticket=ticket: ticket < self._wanted_from))
+                outcome = Outcome(ticket, True, self._work(job, partial(self._is_old, ticket)))
             except Stopped:
                 continue
             except Exception as error:  # whatever it was, the caller's thread must hear of it and this one live on

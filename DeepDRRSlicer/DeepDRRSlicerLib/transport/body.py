@@ -33,13 +33,13 @@ class Body:
     size: tuple[int, int, int]
 
 
-def coarsened(volume: MaterialVolume) -> MaterialVolume:
-    """The means over as many voxels along each side as fit into FINEST_VOXEL; the mass stays, to within rounding.
+def coarsened(volume: MaterialVolume, voxel: float = FINEST_VOXEL) -> MaterialVolume:
+    """The means over as many voxels along each side as fit into so many mm; the mass stays, to within rounding.
 
     Where a size is no multiple, the last voxels are paired with the air beyond them.
     """
     spacing = np.linalg.norm(volume.ijk_to_ras[:3, :3], axis=0)
-    steps = np.maximum(1, (FINEST_VOXEL / spacing + 1e-6).astype(int))
+    steps = np.maximum(1, (voxel / spacing + 1e-6).astype(int))
     if (steps == 1).all():
         return volume
     i, j, k = steps

@@ -36,7 +36,10 @@ class CrossSections:
 @cache
 def _tables() -> dict[str, np.ndarray]:
     """The shipped tables, made by Utilities/make_physics_tables.py; read once."""
-    with as_file(files("DeepDRRSlicerLib") / "data" / "transport_tables.npz") as path, np.load(path) as stored:
+    with (
+        as_file(files("DeepDRRSlicerLib") / "data" / "transport_tables.npz") as path,
+        np.load(path, allow_pickle=False) as stored,
+    ):
         return {name: stored[name].astype(np.float64) for name in stored.files}
 
 

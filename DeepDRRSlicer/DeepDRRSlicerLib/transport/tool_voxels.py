@@ -46,7 +46,7 @@ def filled(volume: MaterialVolume, tool: Tool) -> tuple[tuple[int, int, int], np
     high = np.clip(np.ceil(place.max(axis=0)).astype(int), low, size)
     count = high - low
     share = np.zeros(count[::-1], dtype=np.float32)
-    corner = tuple(int(n) for n in low[::-1])
+    corner = (int(low[2]), int(low[1]), int(low[0]))
     if not count.all():
         return corner, share
     local = place - low

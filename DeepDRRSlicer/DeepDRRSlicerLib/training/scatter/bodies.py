@@ -2,7 +2,7 @@
 
 Scatter is smooth, so voxels of 6 mm and shapes without detail do. What matters is how much matter stands where, how
 far it is from the detector, and how much of it is bone; so sizes, places and densities are spread far wider than in
-people, and every fourth body is a phantom of one material.
+people, every fourth body is a phantom, and some hold metal.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import numpy as np
 
 from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
+from DeepDRRSlicerLib.physics.materials import density as material_density
 
 CHANNELS = ("adipose", "water", "bone")  # those that tissues are traced as
 VOXEL = 6.0  # mm
 FAT, SOFT, LUNG = (0.95, 0.0, 0.0), (0.0, 1.05, 0.0), (0.0, 0.26, 0.0)
+METALS = ("titanium", "iron")
 SHAPES = ("trunk", "trunk", "pelvis", "head", "limb", "phantom")
 
 
@@ -36,7 +38,22 @@ def body(generator: np.random.Generator) -> tuple[str, MaterialVolume]:
     )
     matrix = np.diag([VOXEL, VOXEL, VOXEL, 1.0])
     matrix[:3, 3] = [axis[0] for axis in axes]
+    if generator.random() < 0.15:
+        metal = METALS[generator.integers(len(METALS))]
+        density = np.concatenate([density, _implants(generator, place, density, half, metal)], axis=-1)
+        return f"{kind} with {metal}", MaterialVolume.from_density((*CHANNELS, metal), density, matrix)
     return kind, MaterialVolume.from_density(CHANNELS, density, matrix)
+
+
+def _implants(generator, place, density, half, metal):
+    """Balls, rods and plates within the body, which they displace: density (k, j, i, 1) of the metal."""
+    solid = np.zeros(density.shape[:3], dtype=bool)
+    for _ in range(generator.integers(1, 4)):
+        radii = generator.choice([5.0, 12.0, 25.0, 60.0], 3, p=[0.5, 0.3, 0.15, 0.05])
+        solid |= _ellipsoid(place, generator.uniform(-0.4, 0.4, 3) * half, radii)
+    solid &= density.sum(axis=-1) > 0
+    density[solid] = 0
+    return (solid * material_density(metal) * generator.uniform(0.5, 1))[..., None].astype(np.float32)
 
 
 def _ellipsoid(place, center, radii, power=2.0):

@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from DeepDRRSlicerLib.learning.scatter_inputs import NAMES, removed
-from DeepDRRSlicerLib.learning.scatter_network import BOUND, LEVELS, OFFSET
+from DeepDRRSlicerLib.learning.scatter_inputs import NAMES
+from DeepDRRSlicerLib.learning.scatter_network import BOUND, LEVELS
 
 
 class ScatterModel(nn.Module):
@@ -25,8 +25,8 @@ class ScatterModel(nn.Module):
         nn.init.zeros_(self.last.weight)
         nn.init.zeros_(self.last.bias)
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """(n, rows, columns) scatter for inputs (n, maps, rows, columns), sides multiples of 8."""
+    def forward(self, inputs: torch.Tensor, estimate: torch.Tensor) -> torch.Tensor:
+        """(n, rows, columns) scatter for inputs (n, maps, rows, columns), sides multiples of 8, and estimates."""
         maps, kept = inputs, []
         for level, layers in enumerate(self.down):
             if level:
@@ -36,8 +36,7 @@ class ScatterModel(nn.Module):
         for level in reversed(range(LEVELS - 1)):
             maps = torch.cat([functional.interpolate(maps, scale_factor=2, mode="nearest"), kept[level]], dim=1)
             maps = self.up[level](maps)
-        answer = self.last(maps)[:, 0]
-        return removed(inputs)[:, None, None] * torch.exp(answer.clamp(-BOUND, BOUND) + OFFSET)
+        return estimate * torch.exp(self.last(maps)[:, 0].clamp(-BOUND, BOUND))
 
 
 class _Pair(nn.ModuleList):

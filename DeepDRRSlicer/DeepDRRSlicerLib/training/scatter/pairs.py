@@ -15,16 +15,17 @@ from pathlib import Path
 import numpy as np
 
 from DeepDRRSlicerLib.errors import InputError
-from DeepDRRSlicerLib.learning.scatter_inputs import CELLS, scatter_inputs
+from DeepDRRSlicerLib.learning.scatter_inputs import CELLS, NAMES, scatter_inputs, square_view
 from DeepDRRSlicerLib.physics.detector import load_detector
 from DeepDRRSlicerLib.physics.exposure import inverse_square
 from DeepDRRSlicerLib.physics.primary import detected, open_detected
 from DeepDRRSlicerLib.physics.spectrum import tube_spectrum
 from DeepDRRSlicerLib.projection.projector import make_projector
 from DeepDRRSlicerLib.training.scatter.bodies import body
+from DeepDRRSlicerLib.training.scatter.real_bodies import real_body
 from DeepDRRSlicerLib.training.scatter.views import View, shutters, view
-from DeepDRRSlicerLib.transport.exit_gap import exit_gap, occupancy
-from DeepDRRSlicerLib.transport.montecarlo import coarse_view, follow_photons
+from DeepDRRSlicerLib.transport.depths import depths_of, matter_of
+from DeepDRRSlicerLib.transport.montecarlo import follow_photons
 
 PER_FILE = 20
 _SETTINGS = "pairs.json"
@@ -33,31 +34,40 @@ _LEAST_REMOVED = 0.02  # of the photons: views that miss the body teach nothing
 
 @dataclass(frozen=True)
 class PairSettings:
-    """seed: of the pairs, which are numbered from 0. histories: photons followed for each."""
+    """seed: of the pairs, which are numbered from 0. histories: photons followed for each.
+
+    cts: files of real CTs, relative to a folder of data. ct_share: of the pairs that are of them, if there are any.
+    """
 
     seed: int = 0
     count: int = 2000
-    histories: int = 400_000
+    histories: int = 200_000
+    cts: tuple[str, ...] = ()
+    ct_share: float = 0.25
 
 
 @dataclass(frozen=True, eq=False)
 class Pair:
-    """inputs: float32 (maps, cells, cells). scatter, error: float32 (cells, cells), over the open field's signal on the
-    central ray. spread: variance over mean of the scatter, over that of the open field."""
+    """inputs: float32 (maps, cells, cells). estimate, scatter, error: float32 (cells, cells), over the open field's
+    signal on the central ray. spread: variance over mean of the scatter, over that of the open field."""
 
     inputs: np.ndarray
+    estimate: np.ndarray
     scatter: np.ndarray
     error: np.ndarray
     spread: float
 
 
-def pair(seed: int, index: int, histories: int) -> Pair:
-    """A pair of a random body and view."""
-    generator = np.random.default_rng((seed, index))
+def pair(settings: PairSettings, index: int, data: Path | None = None) -> Pair:
+    """A pair of a random body and view. data: folder of the CTs. Raises InputError where one cannot be read."""
+    generator = np.random.default_rng((settings.seed, index))
     while True:
-        _, volume = body(generator)
-        extent = np.array(volume.size) * np.linalg.norm(volume.ijk_to_ras[:3, :3], axis=0) / 2
-        made = pair_of(volume, view(generator, extent, CELLS), histories, seed=int(generator.integers(2**31)))
+        if settings.cts and generator.random() < settings.ct_share:
+            volume = real_body(generator, tuple(str(Path(data or ".") / name) for name in settings.cts))
+        else:
+            volume = body(generator)[1]
+        chosen = view(generator, matter_of(volume).points(), volume.corners_ras(), CELLS)
+        made = pair_of(volume, chosen, settings.histories, seed=int(generator.integers(2**31)))
         if made is not None:
             return made
 
@@ -70,14 +80,18 @@ def pair_of(volume, chosen: View, histories: int, seed: int, threads: int | None
     areas = make_projector(volume, threads=threads).project([chosen.beam])[0]
     flat, flat_variance = open_detected(spectrum, detector)
     transmission = detected(areas, volume.materials, spectrum, detector)[0] / flat
-    if (share * (1 - transmission)).mean() < _LEAST_REMOVED:
+    if (share * (1 - transmission)).sum() < _LEAST_REMOVED * share.sum():
         return None
-    cells = coarse_view(chosen.beam, CELLS)
-    gap = exit_gap(occupancy(volume), cells)
+    cells = square_view(chosen.beam)
+    inputs, estimate = scatter_inputs(
+        chosen.beam, transmission, areas, volume.materials, share, depths_of(matter_of(volume), cells), chosen.kvp,
+        spectrum, detector,
+    )  # fmt: skip
     tally = follow_photons(volume, cells, spectrum, detector, histories, seed, field=share, threads=threads)
     reference = flat * inverse_square(cells.sid)
     return Pair(
-        scatter_inputs(transmission, areas, volume.materials, share, gap, cells, chosen.kvp, spectrum, detector),
+        inputs,
+        estimate,
         (tally.scatter / reference).astype(np.float32),
         (tally.scatter_error / reference).astype(np.float32),
         float(tally.variances[1].sum() / tally.scatter.sum() / (flat_variance / flat)),
@@ -87,21 +101,23 @@ def pair_of(volume, chosen: View, histories: int, seed: int, threads: int | None
 def make_pairs(
     folder: Path,
     settings: PairSettings,
+    data: Path | None = None,
     should_stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda done: None,
 ) -> int:
     """Writes the pairs that the folder lacks, until all are there or it is asked to stop; returns how many there are.
 
-    Raises InputError where the folder holds pairs of other settings.
+    data: folder of the CTs that the settings name. Raises InputError where the folder holds pairs of other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
     record = folder / _SETTINGS
-    stated = {"seed": settings.seed, "histories": settings.histories}
+    stated = asdict(settings) | {"cts": list(settings.cts)}
+    del stated["count"]  # more may be added
     if record.exists():
         if json.loads(record.read_text())["made_with"] != stated:
             raise InputError(f"{folder} holds pairs of other settings; choose an empty folder.")
     else:
-        record.write_text(json.dumps({"made_with": stated, "settings": asdict(settings)}, indent=1))
+        record.write_text(json.dumps({"made_with": stated}, indent=1))
     done = 0
     for first in range(0, settings.count, PER_FILE):
         numbers = range(first, min(first + PER_FILE, settings.count))
@@ -111,12 +127,14 @@ def make_pairs(
             for number in numbers:
                 if should_stop():
                     return done
-                made.append(pair(settings.seed, number, settings.histories))
+                made.append(pair(settings, number, data))
             part = path.with_suffix(f".{os.getpid()}.part")
             with open(part, "wb") as file:
                 np.savez(
                     file,
+                    names=np.array(NAMES),
                     inputs=np.stack([p.inputs for p in made]),
+                    estimate=np.stack([p.estimate for p in made]),
                     scatter=np.stack([p.scatter for p in made]),
                     error=np.stack([p.error for p in made]),
                     spread=np.array([p.spread for p in made]),
@@ -127,10 +145,31 @@ def make_pairs(
     return done
 
 
-def read_pairs(folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """inputs (n, maps, cells, cells) and scatter (n, cells, cells) of all pairs in a folder. Raises InputError."""
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """All pairs of a folder. inputs: (n, maps, cells, cells). estimate, scatter: (n, cells, cells). events: (n,), how
+    many arrivals of equal size would bring a scatter of 1 in a cell with as much noise."""
+
+    inputs: np.ndarray
+    estimate: np.ndarray
+    scatter: np.ndarray
+    events: np.ndarray
+
+
+def read_pairs(folder: Path) -> Pairs:
+    """Raises InputError where the folder holds none, or they lack an input."""
     paths = sorted(Path(folder).glob("pairs_*.npz"))
     if not paths:
         raise InputError(f"There are no training pairs in {folder}; make them first.")
-    loaded = [np.load(path) for path in paths]
-    return np.concatenate([f["inputs"] for f in loaded]), np.concatenate([f["scatter"] for f in loaded])
+    parts = []
+    for path in paths:
+        with np.load(path) as loaded:
+            names = loaded["names"].tolist()
+            if not set(NAMES) <= set(names):
+                raise InputError(f"The pairs in {folder} are of another version; make them anew in an empty folder.")
+            inputs = loaded["inputs"][:, [names.index(name) for name in NAMES]]
+            scatter, error = loaded["scatter"], loaded["error"]
+            variance = np.maximum((error.astype(np.float64) ** 2).sum(axis=(1, 2)), 1e-30)
+            events = (scatter.sum(axis=(1, 2)) / variance).astype(np.float32)
+            parts.append((inputs, loaded["estimate"], scatter, events))
+    return Pairs(*(np.concatenate(part) for part in zip(*parts, strict=True)))

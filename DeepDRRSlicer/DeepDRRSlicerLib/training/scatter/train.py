@@ -1,8 +1,10 @@
 """Training the scatter network in pieces: from the pairs of a folder, for so many minutes.
 
-Targets are noisy: a pair costs a second, and noise averages out over thousands of them, because the squared error is
-least at the mean. Each view's error is weighed by its own mean scatter and noise, so that thick and thin bodies count
-alike. A step depends on the state and its number alone: pieces add up to what one run would have given.
+Targets are noisy: a pair costs half a second, and noise averages out over thousands of them. Cells are like counts,
+whose noise grows as the root of their mean, so the loss is that of Poisson's distribution; it is least at the mean. A
+view weighs as the number of events to be expected of it (that found would favour what chance made small), up to where
+the network's own error is larger than the noise. A step depends on the state and its number alone: pieces add up to
+what one run would have given.
 """
 
 from __future__ import annotations
@@ -17,10 +19,11 @@ import numpy as np
 
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.learning import require
+from DeepDRRSlicerLib.learning.scatter_inputs import NAMES
 from DeepDRRSlicerLib.learning.scatter_network import SHIPPED
 from DeepDRRSlicerLib.learning.weights import read_tensors
 from DeepDRRSlicerLib.training import curves
-from DeepDRRSlicerLib.training.scatter.pairs import read_pairs
+from DeepDRRSlicerLib.training.scatter.pairs import Pairs, read_pairs
 from DeepDRRSlicerLib.training.tensor_files import write_tensors
 
 if TYPE_CHECKING:
@@ -30,9 +33,13 @@ if TYPE_CHECKING:
 
 CHECKPOINT = "checkpoint.safetensors"
 _MOMENTS = ("exp_avg", "exp_avg_sq")
+_DECAY = 0.02  # of the weights, as AdamW has it
 _SAVE_SECONDS = 120.0
 _LOG_STEPS = 50
 _STEEPEST = 1.0  # longer gradients are shortened to this
+_SHARE = NAMES.index("share of the field")
+_COVERED = 0.25  # weight of a cell behind the shutters
+_OWN_ERROR = 0.06  # of the network, relative: more events than that can tell are no use
 _CHECKED = 0.06  # share of the pairs that are kept to judge by
 _QUANTILES = (0.001, 0.999)  # of the training views, between which a view counts as known
 
@@ -42,10 +49,10 @@ class ScatterSettings:
     """widths: maps at each level of the network. average: share that the running mean of the weights keeps."""
 
     seed: int = 0
-    steps: int = 6000
-    batch: int = 32
+    steps: int = 4000
+    batch: int = 16
     learning_rate: float = 2e-3
-    warm_up: int = 200
+    warm_up: int = 100
     average: float = 0.998
     widths: tuple[int, ...] = (16, 32, 48, 64)
 
@@ -82,11 +89,12 @@ def train_scatter(
     import torch
 
     end = time.monotonic() + 60 * minutes
-    inputs, scatter = read_pairs(pairs)
-    judged = max(1, int(_CHECKED * len(inputs)))
-    range_ = np.quantile(inputs.mean(axis=(2, 3)), _QUANTILES, axis=0)
-    learned = [torch.from_numpy(array[judged:]) for array in (inputs, scatter)]
-    checked = [torch.from_numpy(array[:judged]) for array in (inputs, scatter)]
+    found = read_pairs(pairs)
+    judged = max(1, int(_CHECKED * len(found.inputs)))
+    range_ = np.quantile(found.inputs.mean(axis=(2, 3)), _QUANTILES, axis=0)
+    arrays = (found.inputs, found.estimate, found.scatter, _emphasis(found))
+    learned = [torch.from_numpy(array[judged:]) for array in arrays]
+    checked = [torch.from_numpy(array[:judged]) for array in arrays]
     if resume:
         state = _loaded(folder / CHECKPOINT, settings)
     else:
@@ -120,25 +128,25 @@ def _new(settings: ScatterSettings, step: int = 0) -> State:
     torch.manual_seed(settings.seed)
     model, averaged = ScatterModel(settings.widths), ScatterModel(settings.widths)
     averaged.load_state_dict(model.state_dict())
-    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=_DECAY)
     return State(settings, model, averaged.requires_grad_(False), optimizer, step)
 
 
-def _step(state: State, inputs, scatter) -> float:
+def _step(state: State, inputs, estimate, scatter, emphasis) -> float:
     """Learns from a batch of views, each turned and mirrored at random; returns the loss before."""
     import torch
 
     settings = state.settings
     generator = np.random.default_rng((settings.seed, state.step))
     chosen = torch.from_numpy(generator.integers(0, len(inputs), settings.batch))
-    maps, target = inputs[chosen], scatter[chosen]
-    turns = int(generator.integers(4))
-    maps, target = torch.rot90(maps, turns, (2, 3)), torch.rot90(target, turns, (1, 2))
-    if generator.random() < 0.5:
-        maps, target = maps.flip(3), target.flip(2)
+    turns, mirrored = int(generator.integers(4)), generator.random() < 0.5
+    maps, guess, target = (
+        torch.rot90(array[chosen], turns, (-2, -1)).flip((-1,) if mirrored else ())
+        for array in (inputs, estimate, scatter)
+    )
     for group in state.optimizer.param_groups:
         group["lr"] = settings.learning_rate_at(state.step)
-    loss = _loss(state.model(maps), target)
+    loss = _loss(state.model(maps, guess), target, maps[:, _SHARE], emphasis[chosen])
     state.optimizer.zero_grad()
     loss.backward()
     torch.nn.utils.clip_grad_norm_(state.model.parameters(), _STEEPEST)
@@ -151,28 +159,38 @@ def _step(state: State, inputs, scatter) -> float:
     return loss.item()
 
 
-def _loss(answer, target):
-    """Squared error over the square of each view's mean, which weighs noisy views down; means of 4 x 4 cells, too."""
-    from torch.nn.functional import avg_pool2d
-
-    size = target.mean(dim=(1, 2), keepdim=True) ** 2
-    noise = (target - avg_pool2d(target[:, None], 3, 1, 1)[:, 0]).square().mean(dim=(1, 2), keepdim=True)
-    weight = 1 / (size + noise)
-    fine = ((answer - target).square() * weight).mean()
-    pooled = avg_pool2d((answer - target)[:, None], 4)[:, 0]
-    return fine + 4 * (pooled.square() * weight).mean()
+def _emphasis(pairs: Pairs) -> np.ndarray:
+    """float32 (n,) weights of the views, about 1: of the events that views alike would have."""
+    about = pairs.inputs.mean(axis=(2, 3))
+    about = np.column_stack([np.ones(len(about)), about, about**2]).astype(np.float64)
+    found = np.log(np.maximum(pairs.events * pairs.scatter.sum(axis=(1, 2)), 1.0))
+    expected = np.exp(about @ np.linalg.lstsq(about, found, rcond=None)[0])
+    weights = expected / (1 + expected * _OWN_ERROR**2)
+    return (weights / weights.mean()).astype(np.float32)
 
 
-def _judge(state: State, inputs, scatter) -> dict:
-    """On views never trained on: mean over the views of the mean error of 4 x 4 cells over the mean scatter."""
+def _loss(answer, target, share, emphasis):
+    """Poisson's deviance, relative to the scatter of the view; what the shutters cover counts for a part."""
     import torch
-    from torch.nn.functional import avg_pool2d
+
+    weight = _COVERED + (1 - _COVERED) * share
+    answer = answer.clamp(min=1e-12)
+    size = (answer * weight).sum(dim=(1, 2)).detach()
+    deviance = answer - target + torch.xlogy(target, target) - target * torch.log(answer)
+    return (emphasis * (deviance * weight).sum(dim=(1, 2)) / size).mean()
+
+
+def _judge(state: State, inputs, estimate, scatter, emphasis) -> dict:
+    """On views never trained on: loss, and error and bias of the mean scatter in the field, the noise among them."""
+    import torch
 
     with torch.no_grad():
-        answer = state.averaged(inputs)
-    error = avg_pool2d((answer - scatter)[:, None], 4).abs().mean(dim=(1, 2, 3)) / scatter.mean(dim=(1, 2))
-    bias = (answer.mean(dim=(1, 2)) / scatter.mean(dim=(1, 2))).median() - 1
-    return {"error": round(float(error.median()), 4), "bias": round(float(bias), 4)}
+        answer = state.averaged(inputs, estimate)
+        loss = _loss(answer, scatter, inputs[:, _SHARE], emphasis)
+    share = inputs[:, _SHARE]
+    ratio = (answer * share).sum(dim=(1, 2)) / (scatter * share).sum(dim=(1, 2)) - 1
+    return {"checked": round(float(loss), 4), "error": round(float(ratio.abs().median()), 4),
+            "bias": round(float(ratio.median()), 4)}  # fmt: skip
 
 
 def _save(folder: Path, state: State, range_: np.ndarray) -> None:
