@@ -6,14 +6,16 @@ PIP    := $(RUN) -m pip --disable-pip-version-check install --quiet --constraint
 CT     ?=
 SERIES ?=
 OUT    ?= demo
+WORKERS ?= 2
 
 export QT_QPA_PLATFORM ?= offscreen
 
-.PHONY: help demo test test-long lint screenshot tables clean
+.PHONY: help demo test test-long test-gpu lint screenshot tables clean
 
 help:
 	@echo "make demo [CT=path] [SERIES=n] [OUT=folder]  simulate the sample CT, or yours, and write pictures and data to demo/"
-	@echo "make test                         run the tests (test-long: with full counts)"
+	@echo "make test [WORKERS=n]             run the tests in n processes, by default 2 (test-long: with full counts)"
+	@echo "make test-gpu                     run the tests that need an NVIDIA card"
 	@echo "make screenshot                   draw the Slicer panel and its views to screenshot.png"
 	@echo "make lint | tables | clean        check style, regenerate the physics tables, remove what was made"
 
@@ -33,11 +35,20 @@ $(VENV)/test.stamp: $(VENV)/demo.stamp requirements/test.txt
 demo: $(VENV)/demo.stamp
 	@$(RUN) Testing/demo.py --output "$(OUT)" $(if $(CT),--ct "$(CT)") $(if $(SERIES),--series "$(SERIES)")
 
+# As many processes as WORKERS says; tests of one file stay together, since they share what is dear to make. Each
+# process leaves the other cores alone where numpy and torch would take them all.
+PYTEST = OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(RUN) -m pytest Testing -n $(WORKERS) --dist loadfile
+
 test: $(VENV)/test.stamp
-	@$(RUN) -m pytest Testing -m "not long"
+	@$(PYTEST) -m "not long and not gpu"
 
 test-long: $(VENV)/test.stamp
-	@$(RUN) -m pytest Testing
+	@$(PYTEST) -m "not gpu"
+
+# The kernels on the card itself, where there is one.
+test-gpu: $(VENV)/test.stamp
+	@$(RUN) Testing/card_there.py
+	@$(RUN) -m pytest Testing -m gpu
 
 lint: $(VENV)/test.stamp
 	@$(RUN) -m ruff check .

@@ -28,7 +28,7 @@ from slicer.ScriptedLoadableModule import (
 from slicer.util import VTKObservationMixin
 
 # Sections of the panel from top to bottom, in the order of work; each has a file Resources/UI/<name>Section.ui.
-PANEL = ("Patient", "Materials", "CArm", "XRay", "Image", "Tools", "Tasks", "Dose", "Export", "Dataset")
+PANEL = ("Patient", "Materials", "CArm", "XRay", "Image", "Tools", "Tasks", "Dose", "Export", "Dataset", "Packages")
 
 
 class DeepDRRSlicer(ScriptedLoadableModule):
@@ -58,7 +58,7 @@ class DeepDRRSlicer(ScriptedLoadableModule):
 def onStartupCompleted():
     """Makes the layout known, which a scene names by number only, and the sample data, before the module is opened."""
     from DeepDRRSlicerLib.scene.sample_data import registerSampleData
-    from DeepDRRSlicerLib.scene.xray_view import registerLayout
+    from DeepDRRSlicerLib.scene.xray_layout import registerLayout
 
     registerLayout()
     registerSampleData(os.path.join(os.path.dirname(__file__), "Resources", "Icons", "DeepDRRSlicer.png"))
@@ -71,6 +71,8 @@ class DeepDRRSlicerParameterNode:
     binning: pixels of the detector read out as one; 0 is the detector's default.
     centeredCT: the CT that the C-arm was centred on when it was chosen.
     exposureMode: an exposure mode of the device, or "manual", where kvp and mas hold. dose: totals of the study, JSON.
+    scatter: none, network, montecarlo, or empty: the network if it is there. scatterLimit: what ends a reference image,
+    photons (scatterPhotons, millions) or error (scatterError, percent of a cell).
     pulseRate, cineRate: pulses/s while the pedal is held, and of a cine run. autoUpdate: previews without dose.
     materials: automatic, threshold, segmentation or label map (scene/materials.py). materialsShown: over the CT.
     dataset...: of the section Dataset; plan and centre as in scene/job_settings.py, folder empty for the default one.
@@ -112,6 +114,10 @@ class DeepDRRSlicerParameterNode:
     mas: Annotated[float, WithinRange(0.01, 100.0)] = 1.0
     exposureMode: str = "fluoro"
     noise: bool = True
+    scatter: str = ""
+    scatterLimit: str = "photons"
+    scatterPhotons: Annotated[float, WithinRange(0.1, 200.0)] = 2.0
+    scatterError: Annotated[float, WithinRange(0.5, 50.0)] = 5.0
     pulseRate: float = 15.0
     cineRate: float = 15.0
     dose: str = ""
@@ -191,6 +197,7 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         ScriptedLoadableModuleWidget.__init__(self, parent)
         VTKObservationMixin.__init__(self)
         self.logic = None
+        self.panel = None
         self.sections = {}
         self._parameterNode = None
         self._guiTag = None
@@ -199,10 +206,12 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """Builds the panel, once."""
         from DeepDRRSlicerLib.ui.carm_section import CArmSection
         from DeepDRRSlicerLib.ui.dataset_section import DatasetSection
+        from DeepDRRSlicerLib.ui.dependencies import Packages
         from DeepDRRSlicerLib.ui.dose_section import DoseSection
         from DeepDRRSlicerLib.ui.export_section import ExportSection
         from DeepDRRSlicerLib.ui.image_section import ImageSection
         from DeepDRRSlicerLib.ui.materials_section import MaterialsSection
+        from DeepDRRSlicerLib.ui.packages_section import PackagesSection
         from DeepDRRSlicerLib.ui.patient_section import PatientSection
         from DeepDRRSlicerLib.ui.tasks_section import TasksSection
         from DeepDRRSlicerLib.ui.tools_section import ToolsSection
@@ -215,22 +224,25 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
             panel.layout().insertWidget(place, section)
             section.setMRMLScene(slicer.mrmlScene)
         self.layout.addWidget(panel)
+        self.panel = panel
         self.ui = slicer.util.childWidgetVariables(panel)
 
         self.logic = DeepDRRSlicerLogic()
         doseSection = DoseSection(self.ui, self.logic.fluoroscopy)
-        requirements = self.resourcePath("requirements.txt")
+        packages = Packages(self.resourcePath("requirements.txt"))
+        packages.onInstalled.append(self.onInstalled)
         self.sections = {  # in the order in which they hear of a change
             "Patient": PatientSection(self.ui, self.onCTChanged),
             "Materials": MaterialsSection(self.ui, self.logic.fluoroscopy.materials, self.onCTChanged),
             "CArm": CArmSection(self.ui),
-            "XRay": XRaySection(self.ui, self.logic.fluoroscopy, requirements, doseSection.showPicture),
+            "XRay": XRaySection(self.ui, self.logic.fluoroscopy, packages, doseSection.showPicture),
             "Image": ImageSection(self.ui),
             "Tools": ToolsSection(self.ui, self.onParametersChanged),
             "Tasks": TasksSection(self.ui, self.logic.tasks),
             "Dose": doseSection,
             "Export": ExportSection(self.ui, self.logic.fluoroscopy),
             "Dataset": DatasetSection(self.ui, self.logic.datasets),
+            "Packages": PackagesSection(self.ui, packages),
         }
         scene = slicer.mrmlScene
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
@@ -254,6 +266,8 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         self.removeObservers()
         if self.logic is not None:
             self.logic.close()
+        if self.panel is not None:
+            self.panel.deleteLater()  # a reload only hides it, and its node selectors would go on following the scene
 
     def onReload(self):
         """The developer's Reload button: the library is loaded anew, too, which Slicer would leave as it was."""
@@ -304,6 +318,12 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         """The voxels or the place of the CT have changed; it may have been chosen before it had any voxels."""
         self.sections["XRay"].outdate()
         self.onParametersChanged()
+
+    def onInstalled(self):
+        """A package is there that was missing: what lacked it is made anew."""
+        self.logic.fluoroscopy.prepareAnew()
+        if self._parameterNode is not None:
+            self.onParametersChanged()
 
 
 class DeepDRRSlicerLogic(ScriptedLoadableModuleLogic):

@@ -51,7 +51,8 @@ def run(ct_path, series, output, steps):
     from DeepDRRSlicerLib.scene.fluoroscopy import Fluoroscopy
     from DeepDRRSlicerLib.scene.patient import showPatient
     from DeepDRRSlicerLib.scene.threed_view import frameCArm
-    from DeepDRRSlicerLib.scene.xray_view import VIEW_NAME, installLayout, showInView
+    from DeepDRRSlicerLib.scene.xray_layout import VIEW_NAME, installLayout
+    from DeepDRRSlicerLib.scene.xray_view import showInView
     from host.core import saveScene
     from host.views import OffscreenSliceView, OffscreenThreeDView
 

@@ -33,6 +33,7 @@ def run(capsys, *arguments):
 
 def test_simulate_by_angles_then_by_the_geometry_it_wrote(ct, tmp_path, capsys):
     machine = ("--kvp", 90, "--mas", 2, "--filtration", "Al:3,Cu:0.1", "--detector", "ideal")
+    machine += ("--materials", "threshold")
     view = ("--primary-angle", 20, "--isocenter", 0, 0, 0, "--size", 100, 120, "--pitch", 2.5)
     code, out, err = run(capsys, "simulate", ct, "-o", tmp_path / "a", *view, *machine)
     assert (code, err) == (0, "") and "signal.nrrd" in out
@@ -83,7 +84,8 @@ def test_without_options_the_view_is_the_devices(ct, tmp_path, capsys):
 
 def test_automatic_exposure_shutters_grid_and_noise(ct, tmp_path, capsys):
     view = ("--size", 80, 80, "--pitch", 3, "--isocenter", 0, 0, 0)
-    options = ("--mode", "fluoro", "--collimation", 60, 90, 50, 70, "--grid", "mobile_8_1", "--heel", "--seed", 5)
+    options = ("--mode", "fluoro", "--collimation", 60, 90, 50, 70, "--grid", "mobile_8_1", "--heel", "--seed", 5,
+               "--scatter", "none")  # fmt: skip
     code, out, err = run(capsys, "simulate", ct, "-o", tmp_path / "a", *view, *options)
     assert (code, err) == (0, "") and "mA" in out and "Gy cm2" in out and "HVL" in out
     data = json.loads((tmp_path / "a" / "view.json").read_text())

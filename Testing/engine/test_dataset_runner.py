@@ -122,27 +122,31 @@ def test_shards_for_any_numbers():
 
 
 RUN = """
-import sys
+import os, signal, sys, threading
 sys.path.insert(0, {engine!r})
 from DeepDRRSlicerLib.dataset.job import read_job
 from DeepDRRSlicerLib.dataset.runner import run_job
-run_job(read_job({job!r}), {folder!r}, 2)
+
+def progress(state):
+    if state.done == {samples}:
+        killer = threading.Timer({delay}, os.kill, (os.getpid(), signal.SIGKILL))
+        killer.daemon = True
+        killer.start()
+
+run_job(read_job({job!r}), {folder!r}, 2, progress=progress)
 """
 
 
 def kill_when(job_file, folder, samples, delay):
-    """Runs the job in a process that is killed some ms after so many samples are there; whether it was still alive."""
-    code = RUN.format(engine=str(ROOT / "DeepDRRSlicer"), job=str(job_file), folder=str(folder))
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE)
-    until = time.monotonic() + 120
-    while process.poll() is None and len(records(folder)) < samples and time.monotonic() < until:
-        time.sleep(0.001)
-    time.sleep(delay)
-    alive = process.poll() is None
-    process.send_signal(signal.SIGKILL) if alive else None
-    error = process.communicate()[1].decode()
-    assert alive or process.returncode == 0, error
-    return alive
+    """Runs the job in a process that is killed some ms after so many samples are there; whether it was still alive.
+
+    It is that process which counts: from outside it could have ended before anybody looked.
+    """
+    engine = str(ROOT / "DeepDRRSlicer")
+    code = RUN.format(engine=engine, job=str(job_file), folder=str(folder), samples=samples, delay=delay)
+    done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.PIPE)
+    assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
+    return done.returncode != 0
 
 
 def check_kills(job, folder, whole, tmp_path, kills, seed):
@@ -541,15 +545,36 @@ def test_command_previews(folder, whole, job, tmp_path, command):
     assert all(image.read_bytes() == whole[f"coco/images/{image.name}"] for image in images)
 
 
+# The command, where most samples take until the run is told to stop: it is under way whenever the signal comes.
+SLOW = """
+import sys, time
+from DeepDRRSlicerLib.__main__ import main
+from DeepDRRSlicerLib.dataset import runner
+
+real = runner.render
+
+end = time.monotonic() + 300
+
+def render(job, patient, index, should_stop, *more):
+    while index > 2 and not should_stop() and time.monotonic() < end:
+        time.sleep(0.01)
+    return real(job, patient, index, should_stop, *more)
+
+runner.render = render
+sys.exit(main())
+"""
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_command_stops_cleanly_and_goes_on(job, folder, whole, tmp_path, command, number):
     """Ctrl-C, and what cluster schedulers send before they kill."""
     env = os.environ | {"PYTHONPATH": str(ROOT / "DeepDRRSlicer")}
-    line = [sys.executable, "-m", "DeepDRRSlicerLib", "export", str(folder / "job.json"), "-o", str(tmp_path / "set")]
+    line = [sys.executable, "-c", SLOW, "export", str(folder / "job.json"), "-o", str(tmp_path / "set")]
     process = subprocess.Popen(line, env=env, stderr=subprocess.PIPE)
-    until = time.monotonic() + 120
-    while not (tmp_path / "set" / "dataset.json").exists() and time.monotonic() < until:
-        time.sleep(0.002)
+    until = time.monotonic() + 300
+    while not records(tmp_path / "set"):
+        assert process.poll() is None and time.monotonic() < until, process.communicate()[1].decode()
+        time.sleep(0.01)
     process.send_signal(number)
     error = process.communicate()[1].decode()
     assert process.returncode == 2 and "go on" in error and "Traceback" not in error, error

@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 from dataset_jobs import job_data, write_job, write_patient
 
+from DeepDRRSlicerLib import user_cache
 from DeepDRRSlicerLib.__main__ import main
 from DeepDRRSlicerLib.anatomy.label_names import label_color
 from DeepDRRSlicerLib.anatomy.seg_nrrd import write_segments
@@ -21,7 +22,6 @@ from DeepDRRSlicerLib.dataset.patient import read_patient
 from DeepDRRSlicerLib.dataset.sample import make_ready, make_sample, materials_of_job
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.projection.projector import Stopped
-from DeepDRRSlicerLib.simulation import label_cache
 from DeepDRRSlicerLib.simulation.decomposition import (
     THRESHOLD,
     Decomposition,
@@ -170,7 +170,7 @@ def test_many_writers_at_once(tmp_path):
 def test_where_the_cache_is(platform, variables, expected, monkeypatch):
     for name in ("XDG_CACHE_HOME", "DEEPDRRSLICER_CACHE", "LOCALAPPDATA"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(label_cache.sys, "platform", platform)
+    monkeypatch.setattr(user_cache.sys, "platform", platform)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert cache_folder().as_posix() == expected

@@ -2,6 +2,7 @@
 
 import dataclasses
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -126,12 +127,16 @@ def test_a_real_train_runs_in_real_time():
     views.simulate(request())  # compiled, and the patient ready
     views.simulate(fluoro_request())
     thread = threading.Thread(target=train.run, args=(views,))
+    begin, pulses = time.monotonic(), []
     thread.start()
-    threading.Event().wait(0.5)
+    while len(pulses) < 4:
+        assert time.monotonic() < begin + 60 and thread.is_alive()
+        time.sleep(0.005)
+        pulses += train.collect()
     train.release()
     thread.join()
-    pulses = train.collect()
-    assert 2 <= len(pulses) <= 9, "8 on a computer with nothing else to do"
+    pulses += train.collect()
+    assert len(pulses) <= 15 * (time.monotonic() - begin) + 1, "one at once, and 15 a second, if this computer can"
     signals = [pulse.radiograph.signal for pulse in pulses]
     assert len({signal.tobytes() for signal in signals}) == len(signals), "each with its own noise"
     assert len({pulse.radiograph.settings_hash for pulse in pulses}) == len(pulses)

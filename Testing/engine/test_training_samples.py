@@ -27,9 +27,9 @@ def test_a_sample_depends_on_seed_and_number_alone():
     assert hu.min() >= -1024 and hu.max() <= 3071 and 0 < weight.max() <= 1
 
 
-def chest_configuration():
+def chest_configuration(source="chest"):
     data = json.loads(CONFIGURATION.read_text())["data"]
-    return data | {"patch": 24, "spacing": 4.0, "folder": "nowhere", "mix": {"chest": 1.0}}
+    return data | {"patch": 24, "spacing": 4.0, "folder": "nowhere", "mix": {source: 1.0}}
 
 
 def test_the_split_leaves_a_slab_of_80_mm_and_20_mm_beside_it():
@@ -60,7 +60,7 @@ def test_no_voxel_of_the_slab_or_the_gap_enters_a_sample(monkeypatch):
     )
     monkeypatch.setattr(real_cts, "scanned", _left_as_it_is)
     monkeypatch.setattr(real_cts, "random_implants", lambda *a: None)
-    real_cts.chest.cache_clear()
+    real_cts._chest.cache_clear()
     used = 0
     try:
         for number in range(40):
@@ -69,7 +69,7 @@ def test_no_voxel_of_the_slab_or_the_gap_enters_a_sample(monkeypatch):
             assert (weight[~known] == 0).all() and (seen[known] < 100).all()
             used += (weight > 0).sum()
     finally:
-        real_cts.chest.cache_clear()
+        real_cts._chest.cache_clear()
     assert used > 0
 
 
@@ -118,8 +118,11 @@ def test_dense_voxels_that_are_neither_bone_nor_vessel_are_not_learnt():
     assert weight == [0, 1]
 
 
-def test_real_windows_hold_bone_and_all_soft_tissues(shared_data):
-    config = chest_configuration() | {"folder": str(shared_data)}
+@pytest.mark.parametrize(
+    "source", ["chest", pytest.param("cta", marks=pytest.mark.long), pytest.param("head", marks=pytest.mark.long)]
+)
+def test_real_windows_hold_bone_and_all_soft_tissues(shared_data, source):
+    config = chest_configuration(source) | {"folder": str(shared_data)}
     found = [sample(config, 2, number) for number in range(6)]
     labels = np.concatenate([labels[weight > 0] for _, labels, weight in found])
     assert all((weight > 0).mean() > 0.05 for *_, weight in found)

@@ -11,7 +11,7 @@ from DeepDRRSlicerLib.physics.materials import density
 from DeepDRRSlicerLib.physics.spectrum import tube_spectrum
 from DeepDRRSlicerLib.projection.tools import Tool
 from DeepDRRSlicerLib.transport.body import BLOCK, body_of, coarsened
-from DeepDRRSlicerLib.transport.exit_gap import exit_gap, occupancy
+from DeepDRRSlicerLib.transport.depths import depths_of, exit_gap, matter_of
 from DeepDRRSlicerLib.transport.montecarlo import follow_photons
 from DeepDRRSlicerLib.transport.tool_voxels import filled, with_tools
 
@@ -121,29 +121,64 @@ def test_a_tool_stops_photons():
     assert 0.02 < behind.scatter[middle, middle].mean() / bare.scatter[middle, middle].mean() < 0.9
 
 
-def test_gap_behind_a_slab():
-    gap = exit_gap(occupancy(slab(200, 130)), view(cells=8))
-    assert np.abs(gap - 130).max() < 16  # two steps of 8 mm
-    tilted = slab(200, 130)
-    assert np.array_equal(gap, exit_gap(occupancy(tilted), view(cells=8)))
+def gap_of(volume, beam):
+    return exit_gap(depths_of(matter_of(volume), beam), beam.sid)
 
 
-def test_gap_behind_a_ball():
+def ball(radius=80, away=700):
+    """Water, its middle `away` mm before the source."""
     n, voxel = 40, 5.0
     ras = (np.indices((n, n, n)).transpose(1, 2, 3, 0)[..., ::-1] - (n - 1) / 2) * voxel
     matrix = np.diag([voxel, voxel, voxel, 1.0])
-    matrix[:3, 3] = -(n - 1) / 2 * voxel * np.ones(3) + [0, 0, 700]
-    ball = (np.linalg.norm(ras, axis=-1) < 80).astype(float)[..., None]
-    beam = view(field=200, cells=21)
-    gap = exit_gap(occupancy(MaterialVolume.from_density(("water",), ball, matrix)), beam)
+    matrix[:3, 3] = -(n - 1) / 2 * voxel * np.ones(3) + [0, 0, away]
+    inside = (np.linalg.norm(ras, axis=-1) < radius).astype(float)[..., None]
+    return MaterialVolume.from_density(("water",), inside, matrix)
+
+
+def chords(beam, radius=80, away=700):
+    """Of each ray: half its chord squared, how far it is to the middle of the chord, and its cosine to the normal."""
     rays = beam.pixel_centers() / np.linalg.norm(beam.pixel_centers(), axis=-1, keepdims=True)
-    along = rays[..., 2] * 700
-    inside = 80**2 - (700**2 - along**2)
-    exact = 1000 - (along + np.sqrt(np.maximum(inside, 0))) * rays[..., 2]
-    assert np.abs(gap - exact)[inside > 40**2].max() < 20
-    assert np.allclose(gap[inside < -(30**2)], gap[inside < -(30**2)][0])  # rays that miss: the mean of the others
+    along = rays[..., 2] * away
+    return radius**2 - (away**2 - along**2), along, rays[..., 2]
 
 
-def test_gap_without_a_body():
+def test_gap_behind_a_slab():
+    assert np.abs(gap_of(slab(200, 130), view(cells=8)) - 130).max() < 16  # two steps of 8 mm
+
+
+def test_gap_behind_a_ball():
+    beam = view(field=200, cells=21)
+    gap = gap_of(ball(), beam)
+    half, along, cosine = chords(beam)
+    exact = 1000 - (along + np.sqrt(np.maximum(half, 0))) * cosine
+    assert np.abs(gap - exact)[half > 40**2].max() < 20
+    assert np.allclose(gap[half < -(30**2)], gap[half < -(30**2)][0])  # rays that miss: the mean of the others
+
+
+def test_depths_of_a_ball_add_up_to_its_chords():
+    beam = view(field=200, cells=21)
+    depths = depths_of(matter_of(ball()), beam)
+    half, along, cosine = chords(beam)
+    thick = half > 40**2
+    path = depths.density.sum(axis=0) * depths.step / cosine
+    chord = 2 * np.sqrt(np.maximum(half, 0))
+    assert np.abs(path - chord)[thick].max() < 20  # one voxel at either end
+    assert path[thick].mean() == pytest.approx(chord[thick].mean(), rel=0.02)
+    middle = (depths.density * depths.distance[:, None, None]).sum(axis=0)[thick] / depths.density.sum(axis=0)[thick]
+    assert np.abs(middle - (1000 - along * cosine)[thick]).max() < 5
+    assert (depths.density[:, half < -(30**2)] == 0).all()
+
+
+def test_bone_counts_as_more_water():
+    water, bone = (matter_of(slab(80, 100, material=name)) for name in ("water", "bone"))
+    ratio = (bone.density / water.density)[1, 1, 1]
+    assert 1.5 < ratio < 2.0  # NIST at 50 keV: 0.424 over 0.227 cm2/g
+    assert len(water.points()) == water.density.size
+    assert np.allclose(water.points().mean(axis=0), [0, 0, 860], atol=5)
+
+
+def test_depths_without_a_body():
     empty = MaterialVolume.from_density(("water",), np.zeros((3, 3, 3, 1)), np.eye(4))
-    assert (exit_gap(occupancy(empty), view(cells=4)) == 500).all()
+    assert len(depths_of(matter_of(empty), view(cells=4)).density) == 0
+    assert (gap_of(empty, view(cells=4)) == 500).all()
+    assert len(depths_of(matter_of(slab(50, -300)), view(cells=4)).density) == 0  # behind the detector

@@ -34,6 +34,7 @@ _MODULES = {
     "SampleData": sample_data,
     "slicer.i18n": SimpleNamespace(tr=lambda text: text, translate=lambda context, text: text),
 }
+_NESTED = 8  # layouts within each other at most, from a row of a sub-section to the panel
 
 
 class HostApplication:
@@ -45,6 +46,8 @@ class HostApplication:
         self._qt.setStyle("Fusion")
         QtCore.qInstallMessageHandler(_onQtMessage)
         calls.errors.clear()
+        gc.collect()
+        gc.freeze()  # what was there before is not the module's: looking through it at every end takes a second
         # What VTK observers, event handlers and threads raise ends in these hooks.
         self._hooks = sys.excepthook, threading.excepthook
         sys.excepthook = lambda kind, error, trace: calls.record(error)
@@ -157,7 +160,7 @@ class HostApplication:
 
     # Events and errors
 
-    def processEvents(self, until=lambda: True, timeout_s=10.0):
+    def processEvents(self, until=lambda: True, timeout_s=60.0):
         """Run the event loop once, and on until ``until()`` holds; raises TimeoutError, and what slots raised."""
         end = time.monotonic() + timeout_s
         self._flush()
@@ -189,7 +192,8 @@ class HostApplication:
         palette.setColor(QtGui.QPalette.ColorRole.Highlight, QtGui.QColor("#308cc6"))
         self._qt.setPalette(palette)
         self._window.resize(*size)
-        self._flush()
+        for _ in range(_NESTED):  # each turn of the event loop hands a new size on to the next layout around it
+            self._flush()
         for view in self._views.views.values():
             view.forceRender()
         if not self._window.grab().save(str(path), "PNG"):
@@ -197,7 +201,12 @@ class HostApplication:
 
 
 def _objects(kind):
-    return [o for o in gc.get_objects() if issubclass(type(o), kind)]  # isinstance() fails on dead weak proxies
+    kinds, objects = set(_subclasses(kind)), gc.get_objects()
+    return [o for o, of in zip(objects, map(type, objects)) if of in kinds]  # isinstance() fails on dead weak proxies
+
+
+def _subclasses(kind):
+    return [kind, *(one for below in kind.__subclasses__() for one in _subclasses(below))]
 
 
 def _onQtMessage(kind, context, message):

@@ -47,6 +47,16 @@ class QApplication(QtCore.QObject):
     def focusWidget():
         return QtWidgets.QApplication.focusWidget()
 
+    @staticmethod
+    @invokable
+    def setOverrideCursor(cursor: object):
+        QtWidgets.QApplication.setOverrideCursor(QtCore.Qt.CursorShape(int(cursor)))
+
+    @staticmethod
+    @invokable
+    def restoreOverrideCursor():
+        QtWidgets.QApplication.restoreOverrideCursor()
+
 
 class QFileDialog(QtCore.QObject):
     """The question for a file, which is cancelled; tests answer it by replacing the section's own function."""

@@ -1,5 +1,10 @@
 """What a person does with the panel, for the tests of its sections."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 from DeepDRRSlicerLib.scene.carm import CArm
 from DeepDRRSlicerLib.scene.xray_view import sliceLogic
 
@@ -37,3 +42,13 @@ def CArm_of(parameters):
     from DeepDRRSlicerLib.geometry.device import load_device
 
     return CArm(load_device(parameters.device))
+
+
+def run_python(code, **environment):
+    """What a piece of code prints in a process of its own, to which module, library and test host are known."""
+    root = Path(__file__).resolve().parents[2]
+    path = os.pathsep.join(str(root / folder) for folder in ("DeepDRRSlicer", "Testing"))
+    environment = os.environ | {"PYTHONPATH": path, "QT_QPA_PLATFORM": "offscreen"} | environment
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout

@@ -310,7 +310,7 @@ def test_the_timer_drives_in_real_time(panel, host):
     widget.ui.driveCheckBox.setChecked(True)
     begun = time.monotonic()
     section.goToView(10.0, 0.0)
-    host.processEvents(until=lambda: parameters.primaryAngle == 10, timeout_s=20)
+    host.processEvents(until=lambda: parameters.primaryAngle == 10)
     assert time.monotonic() - begun >= 10 / SPEEDS["primary_angle"]
 
 
@@ -471,7 +471,7 @@ def test_the_isocentre_is_typed_centred_and_clicked(panel, host):
     picked = slicer.app.applicationLogic().GetSelectionNode().GetActivePlaceNodeID()
     slicer.mrmlScene.GetNodeByID(picked).AddControlPoint(7, 8, 9)
     assert isocenterOf(parameters) == (7, 8, 9)
-    host.processEvents(until=lambda: not ui.pickButton.checked, timeout_s=5)
+    host.processEvents(until=lambda: not ui.pickButton.checked)
     assert slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLMarkupsFiducialNode") == 1
     ui.pickButton.click()
     ui.pickButton.click()  # thought better of it

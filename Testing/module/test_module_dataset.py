@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -12,7 +11,9 @@ from DeepDRRSlicerLib.__main__ import main
 from DeepDRRSlicerLib.dataset import runner
 from DeepDRRSlicerLib.dataset.job import read_job
 from DeepDRRSlicerLib.dataset.pictures import grid
-from DeepDRRSlicerLib.dataset.set_folder import complete_samples
+from DeepDRRSlicerLib.dataset.set_folder import complete_samples, sole_writer
+from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.scene import dataset_work
 
 IMAGES, MANY = 6, 20
 
@@ -36,7 +37,7 @@ def panel(host, patient, tmp_path):
     return widget, parameters
 
 
-def finish(host, widget, says, timeout_s=120):
+def finish(host, widget, says, timeout_s=300):
     """Runs the event loop until the work that was begun has ended, with a message."""
     host.processEvents(until=lambda: not widget.ui.cancelDatasetButton.enabled, timeout_s=timeout_s)
     assert says in widget.ui.datasetStatusLabel.text
@@ -48,6 +49,15 @@ def tree(folder):
 
 def samples_there(folder):
     return len(complete_samples(folder)) if folder.is_dir() else 0
+
+
+def hasEnded(folder):
+    """Whether the run that writes there is over: it is the sole writer as long as it lasts."""
+    try:
+        with sole_writer(folder):
+            return True
+    except InputError:
+        return False
 
 
 def test_the_window_and_the_command_line_make_the_same_bytes(host, panel, tmp_path):
@@ -80,16 +90,14 @@ def test_a_cancelled_run_is_gone_on_with_in_the_window_and_on_the_command_line(h
     parameters.datasetCount = MANY
     ui.startDatasetButton.click()
     for wanted in (1, 3):
-        host.processEvents(until=lambda wanted=wanted: samples_there(folder) >= wanted, timeout_s=60)
+        host.processEvents(until=lambda wanted=wanted: samples_there(folder) >= wanted, timeout_s=300)
         ui.cancelDatasetButton.click()
         assert "Start goes on" in ui.datasetStatusLabel.text and ui.startDatasetButton.enabled
         assert not ui.pauseDatasetButton.enabled and not ui.datasetProgressBar.visible
         if wanted == 1:
             ui.startDatasetButton.click()
-    time.sleep(1.0)  # what was under way ends
+    host.processEvents(until=lambda: hasEnded(folder))  # with what was under way
     there = samples_there(folder)
-    time.sleep(0.7)
-    assert samples_there(folder) == there
     assert wanted <= there < MANY and not (folder / "coco" / "annotations.json").exists()
     shutil.copytree(folder.parent, tmp_path / "copy" / "set")
     ui.startDatasetButton.click()
@@ -102,23 +110,40 @@ def test_a_cancelled_run_is_gone_on_with_in_the_window_and_on_the_command_line(h
     assert tree(whole) == tree(folder)
 
 
-def test_a_paused_run_begins_no_further_image(host, panel, tmp_path):
+@pytest.fixture
+def watched(monkeypatch):
+    """(indices of the samples that a run has begun, its looks at the pause button that found it pressed)."""
+    begun, looks = [], []
+    submit, run_job = runner.ThreadCrew.submit, dataset_work.run_job
+
+    def submitted(crew, index):
+        begun.append(index)
+        submit(crew, index)
+
+    def run(*arguments, pause, **others):
+        return run_job(*arguments, pause=lambda: pause() and not looks.append(True), **others)
+
+    monkeypatch.setattr(runner.ThreadCrew, "submit", submitted)
+    monkeypatch.setattr(dataset_work, "run_job", run)
+    return begun, looks
+
+
+def test_a_paused_run_begins_no_further_image(host, panel, watched, tmp_path):
     widget, parameters = panel
-    ui, folder = widget.ui, tmp_path / "set" / "job-set"
-    parameters.datasetCount = MANY
+    ui, folder, (begun, looks) = widget.ui, tmp_path / "set" / "job-set", watched
+    parameters.datasetCount = 10 * MANY
     ui.startDatasetButton.click()
-    host.processEvents(until=lambda: "left" in ui.datasetStatusLabel.text, timeout_s=60)
-    assert "per second" in ui.datasetStatusLabel.text and ui.datasetProgressBar.maximum == MANY
+    host.processEvents(until=lambda: "left" in ui.datasetStatusLabel.text, timeout_s=300)
+    assert "per second" in ui.datasetStatusLabel.text and ui.datasetProgressBar.maximum == 10 * MANY
     ui.pauseDatasetButton.click()
-    time.sleep(2.0)  # what was under way ends
-    host.processEvents()
+    host.processEvents(until=lambda: looks and samples_there(folder) == len(begun))  # what was under way ends
     there = samples_there(folder)
-    assert there < MANY and "paused" in ui.datasetStatusLabel.text
-    time.sleep(1.0)
-    host.processEvents()
-    assert samples_there(folder) == there and ui.cancelDatasetButton.enabled
+    host.processEvents(until=lambda: "paused" in ui.datasetStatusLabel.text)
+    looks.clear()
+    host.processEvents(until=lambda: len(looks) >= 5)
+    assert len(begun) == samples_there(folder) == there < 10 * MANY and ui.cancelDatasetButton.enabled
     ui.pauseDatasetButton.click()
-    host.processEvents(until=lambda: samples_there(folder) > there, timeout_s=30)
+    host.processEvents(until=lambda: samples_there(folder) > there)
     host.processEvents(until=lambda: "paused" not in ui.datasetStatusLabel.text)
     ui.pauseDatasetButton.click()
     ui.cancelDatasetButton.click()  # of a run that waits
@@ -271,7 +296,7 @@ def test_closing_the_panel_ends_a_run_and_leaves_nothing_but_a_folder_to_go_on_w
     folder = tmp_path / "set" / "job-set"
     parameters.datasetCount = MANY
     widget.ui.startDatasetButton.click()
-    host.processEvents(until=lambda: samples_there(folder) >= 1, timeout_s=60)
+    host.processEvents(until=lambda: samples_there(folder) >= 1, timeout_s=300)
     del widget, parameters, panel
     assert [left for left in host.closeModule() if "dataset" in left or "timer" in left] == []
     assert samples_there(folder) < MANY

@@ -7,7 +7,8 @@ from panel_actions import settle
 
 from DeepDRRSlicerLib.scene.nodes import findNode
 from DeepDRRSlicerLib.scene.xray_image import arrayOf, shownImage
-from DeepDRRSlicerLib.scene.xray_view import BESIDE_LAYOUT_ID, LAYOUT_ID, sliceLogic
+from DeepDRRSlicerLib.scene.xray_layout import BESIDE_LAYOUT_ID, LAYOUT_ID
+from DeepDRRSlicerLib.scene.xray_view import sliceLogic
 from host.core import loadScene, saveScene
 
 FIDUCIAL, MODEL, VOLUME = "vtkMRMLMarkupsFiducialNode", "vtkMRMLModelNode", "vtkMRMLScalarVolumeNode"
@@ -224,7 +225,7 @@ def _marks_and_overlays(host, widget, parameters):
     ui.imageClearMarksButton.click()
     assert findNode("rays.points", FIDUCIAL) is None and not ui.imageMarkLabel.text
     ui.imageOutlinesCheckBox.setChecked(True)
-    host.processEvents(until=lambda: findNode("image.outline.0", MODEL) is not None, timeout_s=30)
+    host.processEvents(until=lambda: findNode("image.outline.0", MODEL) is not None)
     ui.imageOutlinesCheckBox.setChecked(False)
     assert findNode("image.outline.0", MODEL) is None
 

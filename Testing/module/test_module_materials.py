@@ -92,7 +92,7 @@ def test_without_the_network_the_threshold_model_serves(host, patient, no_networ
     ui.materialsSection.collapsed = False
     assert not ui.materialAmountsTable.visible
     ui.materialsShownCheckBox.setChecked(True)
-    host.processEvents(until=lambda: ui.materialAmountsTable.rowCount == 2, timeout_s=20)
+    host.processEvents(until=lambda: ui.materialAmountsTable.rowCount == 2)
     rows = [[ui.materialAmountsTable.item(row, column).text() for column in range(3)] for row in range(2)]
     assert [row[0] for row in rows] == ["soft tissue", "bone"]
     hu = slicer.util.arrayFromVolume(patient)
@@ -108,11 +108,12 @@ def test_the_network_serves_as_soon_as_it_has_an_answer(host, patient, network):
     ui = widget.ui
     ui.materialsSection.collapsed = False
     assert materials(widget).name == "threshold" and network.calls == 1
-    host.processEvents(until=lambda: ui.materialsProgressBar.value == 25, timeout_s=10)
+    host.processEvents(until=lambda: ui.materialsProgressBar.value == 25)
     assert ui.materialsProgressBar.visible and ui.materialsNetworkButton.text == "Cancel"
-    assert "threshold model" in ui.materialsStatusLabel.text and "looks at the CT" in ui.materialsStatusLabel.text
+    assert "threshold model, until the network is ready" in ui.materialsStatusLabel.text
+    assert "looks at the CT" in ui.materialsStatusLabel.text
     network.may.set()
-    host.processEvents(until=lambda: "In use: the network" in ui.materialsStatusLabel.text, timeout_s=20)
+    host.processEvents(until=lambda: "In use: the network" in ui.materialsStatusLabel.text)
     settle(host, widget)
     assert materials(widget).name == "network"
     assert not ui.materialsProgressBar.visible and not ui.materialsNetworkButton.visible
@@ -122,6 +123,40 @@ def test_the_network_serves_as_soon_as_it_has_an_answer(host, patient, network):
     choose(widget, AUTOMATIC)
     settle(host, widget)
     assert materials(widget).name == "network" and network.calls == 1
+
+
+def test_a_network_from_its_file_to_the_picture_once_per_patient(host, patient, monkeypatch, tmp_path):
+    """Weights and torch are there: the network is what happens by default, and its answer is kept on the disk."""
+    pytest.importorskip("torch")
+    from DeepDRRSlicerLib.learning import decomposition, weights
+
+    path = write_tiny_network(tmp_path / "tiny.safetensors")
+    monkeypatch.setenv("DEEPDRRSLICER_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(materials_work, "network_missing", lambda: None)
+    for module in (weights, decomposition):
+        monkeypatch.setattr(module, "shipped", lambda: path)
+    widget, parameters = opened(host)
+    assert parameters.materials == AUTOMATIC
+    host.processEvents(until=lambda: "In use: the network." in widget.ui.materialsStatusLabel.text)
+    settle(host, widget)
+    assert materials(widget).name == "network" and len(list((tmp_path / "cache").rglob("*.labels"))) == 1
+
+    monkeypatch.setattr(decomposition, "classify", None)  # it is not asked again
+    widget.logic.fluoroscopy.materials.forget()
+    parameters.primaryAngle = 5.0
+    host.processEvents(until=lambda: widget.logic.fluoroscopy.materials.isRunning)
+    host.processEvents(until=lambda: "In use: the network." in widget.ui.materialsStatusLabel.text)
+
+
+def write_tiny_network(path):
+    """Weights that know nothing, of a network on a grid of 8 mm."""
+    from DeepDRRSlicerLib.learning.network import MaterialNet, NetworkConfig
+    from DeepDRRSlicerLib.learning.weights import Trained
+    from DeepDRRSlicerLib.training.tensor_files import write_trained
+
+    network = MaterialNet(NetworkConfig(detail=2, widths=(4,), blocks=1, classes=len(CLASSES)))
+    write_trained(path, Trained(network, 8.0, CLASSES))
+    return path
 
 
 def test_the_network_can_be_stopped_and_begun_again(host, patient, network):
@@ -140,7 +175,7 @@ def test_the_network_can_be_stopped_and_begun_again(host, patient, network):
     assert network.calls == 1 and materials(widget).name == "threshold"  # it does not begin by itself again
     network.may.set()
     ui.materialsNetworkButton.click()
-    host.processEvents(until=lambda: "In use: the network" in ui.materialsStatusLabel.text, timeout_s=20)
+    host.processEvents(until=lambda: "In use: the network" in ui.materialsStatusLabel.text)
 
 
 def test_segments_and_labels_get_materials(host, patient, beads, no_network):
@@ -163,7 +198,7 @@ def test_segments_and_labels_get_materials(host, patient, beads, no_network):
     index = ui.materialsChoiceSelector.findText("titanium")
     ui.materialsChoiceSelector.setCurrentIndex(index)
     ui.materialsChoiceSelector.activated.emit(index)
-    host.processEvents(until=lambda: ui.materialsTable.item(0, 1).text() == "titanium", timeout_s=10)
+    host.processEvents(until=lambda: ui.materialsTable.item(0, 1).text() == "titanium")
     settle(host, widget)
     assert materials(widget).details["segments"] == {"Beads": "titanium", "Muscle": "soft tissue"}
     assert "In use: Parts, the rest by the threshold model" in ui.materialsStatusLabel.text
@@ -184,7 +219,7 @@ def test_segments_and_labels_get_materials(host, patient, beads, no_network):
 
 def test_nothing_stays_behind(host, patient, beads, no_network):
     widget, parameters = opened(host, materials=SEGMENTATION, materialsSegmentation=beads, materialsShown=True)
-    host.processEvents(until=lambda: widget.ui.materialAmountsTable.rowCount > 0, timeout_s=20)
+    host.processEvents(until=lambda: widget.ui.materialAmountsTable.rowCount > 0)
     section = widget.sections["Materials"]
     assert section._tags
     widget.exit()

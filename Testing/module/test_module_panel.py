@@ -1,6 +1,7 @@
 """The panel as a person uses it: choose, turn, press, export, close and reopen."""
 
 import json
+import threading
 import time
 
 import numpy as np
@@ -10,7 +11,8 @@ from panel_actions import CArm_of, click_preset, mark, opened, settle
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.presets import PRESETS
 from DeepDRRSlicerLib.scene.xray_image import SETTINGS_HASH
-from DeepDRRSlicerLib.scene.xray_view import VIEW_NAME, sliceLogic
+from DeepDRRSlicerLib.scene.xray_layout import VIEW_NAME
+from DeepDRRSlicerLib.scene.xray_view import sliceLogic
 
 LEFT, HEAD, FRONT = (-50, 0, 0), (0, 0, 50), (0, 50, 0)
 
@@ -194,8 +196,10 @@ def test_a_cancelled_export_writes_nothing(host, patient, tmp_path):
     widget.ui.exportFolderButton.directory = str(tmp_path)
     widget.ui.exportButton.click()
     widget.ui.cancelExportButton.click()
-    time.sleep(1.0)
-    host.processEvents()
+    worker, ended = widget.logic.fluoroscopy._export, threading.Event()
+    host.processEvents(until=lambda: worker._waiting is None)
+    worker.submit(lambda shouldStop: ended.set(), interrupt=False)  # it begins when what was under way has ended
+    host.processEvents(until=ended.is_set)
     assert "cancelled" in widget.ui.exportStatusLabel.text and widget.ui.exportButton.enabled
     assert list(tmp_path.iterdir()) == []
 
@@ -213,8 +217,7 @@ def test_what_cannot_be_simulated_is_said_in_a_sentence(host, patient):
 
     widget, parameters = opened(host)
     parameters.ct = parameters.xray
-    host.processEvents()
-    assert "choose a CT" in widget.ui.warningLabel.text
+    host.processEvents(until=lambda: "choose a CT" in widget.ui.warningLabel.text)
     assert mark() is not None  # the picture on show is of the settings before
     wrong = slicer.util.addVolumeFromArray(np.full((5, 5, 5), 7, np.int16), name="Flat")
     parameters.ct = wrong
@@ -239,7 +242,7 @@ def test_a_ct_under_a_parent_transform_is_seen_where_it_is(host, patient):
     moved = slicer.util.arrayFromVolume(parameters.xray)
     assert np.abs(moved - straight).max() > 0.5
     widget.ui.centerButton.click()
-    host.processEvents(until=lambda: parameters.isocenterR == 30, timeout_s=5)
+    host.processEvents(until=lambda: parameters.isocenterR == 30)
     settle(host, widget)
     assert np.allclose(slicer.util.arrayFromVolume(parameters.xray), straight, atol=1e-3)
 
@@ -284,8 +287,7 @@ def test_a_volume_that_gets_its_voxels_after_it_was_chosen_is_followed(host):
     widget.logic.getParameterNode().binning = 4
     node = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", "Late")
     widget.logic.getParameterNode().ct = node
-    host.processEvents()
-    assert "no voxels" in widget.ui.warningLabel.text
+    host.processEvents(until=lambda: "no voxels" in widget.ui.warningLabel.text)
     hu = np.full((20, 20, 20), -1000, np.int16)
     hu[5:15, 5:15, 5:15] = 300
     slicer.util.updateVolumeFromArray(node, hu)

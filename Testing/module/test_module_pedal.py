@@ -293,7 +293,7 @@ def test_an_error_in_the_middle_of_a_train_is_said_and_ends_it(host, patient, mo
 
     monkeypatch.setattr(ViewSimulator, "pulse", fails)
     pedal.setPressed(True)
-    host.processEvents(until=lambda: "too hot" in widget.ui.warningLabel.text, timeout_s=10)
+    host.processEvents(until=lambda: "too hot" in widget.ui.warningLabel.text)
     settle_somehow(host, widget)
     assert totalsOf(parameters).frames == frames
     pedal.setPressed(False)

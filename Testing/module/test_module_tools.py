@@ -249,7 +249,7 @@ def test_a_model_of_the_scene_is_put_into_the_beam(host, panel):
     ui.useModelButton.click()
     assert table(widget)[0][:3] == ("Ball", "none chosen", True)
     assert "no material" in ui.toolWarningLabel.text and ui.toolWarningLabel.visible
-    host.processEvents(until=lambda: "no material" in ui.warningLabel.text, timeout_s=20)
+    host.processEvents(until=lambda: "no material" in ui.warningLabel.text)
     ui.toolMaterialSelector.setCurrentIndex(2)
     ui.toolMaterialSelector.activated.emit(2)
     assert ui.toolWarningLabel.text == ""

@@ -90,6 +90,11 @@ def only_version(name, member):
     return None
 
 
+def _static(slot):
+    """Whether a slot is how PythonQt is told of a static function: static_<class>_<function>()."""
+    return slot.startswith("static_")
+
+
 @functools.cache
 def always_properties():
     """Names that are a property of some class and a plain method of none."""
@@ -98,4 +103,5 @@ def always_properties():
         for cls in ancestors(name):
             found |= set(table().get(cls, {}).get("properties", {}))
         methods |= {member for member, kind in members(name).items() if kind in ("slot", "method")}
+        methods |= {slot.partition("(")[0].split("_", 2)[2] for slot in table()[name].get("slots", ()) if _static(slot)}
     return found - methods

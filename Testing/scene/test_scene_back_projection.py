@@ -16,7 +16,7 @@ from DeepDRRSlicerLib.scene.nodes import findNode
 from DeepDRRSlicerLib.scene.overlays import planePoints
 from DeepDRRSlicerLib.scene.picture import showRadiograph
 from DeepDRRSlicerLib.scene.ray_lines import rays
-from DeepDRRSlicerLib.scene.xray_view import installLayout
+from DeepDRRSlicerLib.scene.xray_layout import installLayout
 from host.core import loadScene, saveScene
 from host.views import OffscreenSliceView
 

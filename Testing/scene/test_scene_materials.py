@@ -100,7 +100,7 @@ def network(monkeypatch, tmp_path):
 def waitFor(what):
     import time
 
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not (found := what()):
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -12,7 +12,8 @@ from DeepDRRSlicerLib.geometry.positioning import POSITIONS
 from DeepDRRSlicerLib.scene.image_orientation import deviceRoll, directionLetters, displayAxes, displayedSides
 from DeepDRRSlicerLib.scene.nodes import findNode
 from DeepDRRSlicerLib.scene.picture import refreshPicture, showRadiograph
-from DeepDRRSlicerLib.scene.xray_view import installLayout, sliceLogic
+from DeepDRRSlicerLib.scene.xray_layout import installLayout
+from DeepDRRSlicerLib.scene.xray_view import sliceLogic
 from host.views import OffscreenSliceView
 
 WINDOW = (420, 420)

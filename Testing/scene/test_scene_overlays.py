@@ -13,7 +13,7 @@ from DeepDRRSlicerLib.anatomy.surface import SegmentSurface
 from DeepDRRSlicerLib.scene.nodes import findNode
 from DeepDRRSlicerLib.scene.overlays import SegmentOutlines, planePoints, silhouette
 from DeepDRRSlicerLib.scene.picture import refreshPicture, showRadiograph
-from DeepDRRSlicerLib.scene.xray_view import installLayout
+from DeepDRRSlicerLib.scene.xray_layout import installLayout
 from host.views import OffscreenSliceView
 
 RADIUS = 22.0
@@ -109,7 +109,7 @@ def segmentation(scene):
 
 
 def finish(outlines):
-    end = time.monotonic() + 30
+    end = time.monotonic() + 60
     while outlines.collect():
         assert time.monotonic() < end
         time.sleep(0.01)

@@ -17,7 +17,8 @@ from DeepDRRSlicerLib.scene.picture import refreshPicture, showRadiograph
 from DeepDRRSlicerLib.scene.real_xray import givenPose, loadRealImage, loadRealPose, removeRealImage
 from DeepDRRSlicerLib.scene.shutters import collimationOf, halfField
 from DeepDRRSlicerLib.scene.xray_image import QUANTITY
-from DeepDRRSlicerLib.scene.xray_view import BESIDE_LAYOUT_ID, installLayout, registerLayout, sliceLogic
+from DeepDRRSlicerLib.scene.xray_layout import BESIDE_LAYOUT_ID, installLayout, registerLayout
+from DeepDRRSlicerLib.scene.xray_view import sliceLogic
 from host.core import loadScene, saveScene
 from host.views import OffscreenSliceView
 

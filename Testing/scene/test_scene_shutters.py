@@ -21,7 +21,7 @@ from DeepDRRSlicerLib.scene.shutters import (
     resetShutters,
     shutterEdges,
 )
-from DeepDRRSlicerLib.scene.xray_view import installLayout
+from DeepDRRSlicerLib.scene.xray_layout import installLayout
 from host.views import OffscreenSliceView
 
 HANDLES, LINES = "image.shutterHandles", "image.shutterLines"

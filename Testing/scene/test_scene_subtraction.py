@@ -20,7 +20,8 @@ from DeepDRRSlicerLib.scene.subtraction import (
     vesselNode,
 )
 from DeepDRRSlicerLib.scene.xray_image import SHUT, arrayOf
-from DeepDRRSlicerLib.scene.xray_view import installLayout, sliceLogic
+from DeepDRRSlicerLib.scene.xray_layout import installLayout
+from DeepDRRSlicerLib.scene.xray_view import sliceLogic
 from host.core import loadScene, saveScene
 from host.views import OffscreenSliceView
 

@@ -10,9 +10,10 @@ import vtk
 
 from DeepDRRSlicerLib.geometry.carm import CArmPose
 from DeepDRRSlicerLib.geometry.presets import PRESETS
-from DeepDRRSlicerLib.scene import xray_image, xray_view
+from DeepDRRSlicerLib.scene import xray_image, xray_layout
 from DeepDRRSlicerLib.scene.xray_image import updateXRayNode, xrayNode
-from DeepDRRSlicerLib.scene.xray_view import installLayout, registerLayout, setMark, showInXRayView
+from DeepDRRSlicerLib.scene.xray_layout import installLayout, registerLayout
+from DeepDRRSlicerLib.scene.xray_view import setMark, showInXRayView
 from host.core import loadScene, saveScene
 from host.views import OffscreenSliceView
 
@@ -231,9 +232,9 @@ def test_layout_is_valid_and_makes_the_views(scene):
     scene.GetFirstNodeByClass("vtkMRMLLayoutNode").SetViewArrangement(3)
     node = registerLayout()
     assert node.GetViewArrangement() == 3  # registered, but nobody's layout is changed
-    assert node.GetLayoutDescription(xray_view.LAYOUT_ID).count("singletontag") == 5
+    assert node.GetLayoutDescription(xray_layout.LAYOUT_ID).count("singletontag") == 5
     assert installLayout() is node
-    assert node.GetViewArrangement() == xray_view.LAYOUT_ID >= 100
+    assert node.GetViewArrangement() == xray_layout.LAYOUT_ID >= 100
     sliceNode = scene.GetSingletonNode("XRay", "vtkMRMLSliceNode")
     assert sliceNode.GetViewGroup() != scene.GetSingletonNode("Red", "vtkMRMLSliceNode").GetViewGroup()
-    assert installLayout() is node and node.GetViewArrangement() == xray_view.LAYOUT_ID
+    assert installLayout() is node and node.GetViewArrangement() == xray_layout.LAYOUT_ID

@@ -40,7 +40,8 @@ def body_mask(volume: Volume) -> np.ndarray:
     if body is None:
         return np.ones(volume.array.shape, dtype=bool)
     result = np.empty(volume.array.shape, dtype=bool)
-    along_j, along_i = (np.arange(n) // f for n, f in zip(result.shape[1:], factors[1:], strict=True))
+    columns, rows, _ = volume.size
+    along_j, along_i = np.arange(rows) // factors[1], np.arange(columns) // factors[2]
     for k in range(len(result)):
         if k % factors[0] == 0:
             plane = body[k // factors[0]][along_j][:, along_i]

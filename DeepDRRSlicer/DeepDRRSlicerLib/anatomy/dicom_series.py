@@ -14,10 +14,15 @@ import numpy as np
 from DeepDRRSlicerLib.anatomy.image_io import LPS_TO_RAS, check_memory, simpleitk
 from DeepDRRSlicerLib.anatomy.volume import Volume
 from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.geometry.dicom_structure import check_structure
 
 MOST_FILES = 20_000
+MOST_ELEMENTS = 20_000_000  # of all headers together, which take a minute or two
+MOST_SIDE = 8192  # pixels: no CT slice is wider, and packed pixels do not show how many there are
 # "Media storage SOP class" of the file header, with one of the CT classes.
 CT_STORAGE = re.compile(rb"\x02\x00\x02\x00UI..1\.2\.840\.10008\.5\.1\.4\.1\.1\.2(?![0-9])", re.DOTALL)
+UNPACKED = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
+DENSEST_PACKED = 10_000  # numbers of an empty slice that one packed byte stands for, and a lot more
 # Positions are written with as little as one decimal, so a slice may seem off by half of that and a little, in mm.
 ROUNDING = 0.075
 # Parts of the spacing by which a slice may be off: always, and at most for the sake of rounding.
@@ -43,6 +48,21 @@ class Slice:
     spacing: tuple[float, ...] | None
     orientation: tuple[float, ...] | None
     position: tuple[float, ...] | None
+
+    @property
+    def place(self) -> np.ndarray:
+        """(3,) mm of the first pixel; NaN where the header does not say it."""
+        return np.array(self.position or (np.nan,) * 3)
+
+    @property
+    def axes(self) -> np.ndarray:
+        """(2, 3) directions along a row and down a column; NaN where the header does not say them."""
+        return np.reshape(self.orientation or (np.nan,) * 6, (2, 3))
+
+    @property
+    def pitch(self) -> np.ndarray:
+        """(2,) mm between rows and between columns; NaN where the header does not say it."""
+        return np.array(self.spacing or (np.nan,) * 2)
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -72,7 +92,7 @@ def read_file(path: Path, series: str | int | None = None) -> Volume:
     """The series of one DICOM image, from the files in the same folder."""
     if series is not None:
         raise InputError(f"'{path.name}' is one file, which decides the series; leave the series out.")
-    own = _header(path)
+    own = None if _elements(path) is None else _header(path)
     if own is None:
         raise InputError(f"'{path.name}' is not a DICOM image; choose a CT slice, a folder of them or a volume file.")
     return _read([s for s in _scan(path.parent, recursive=False) if s.key == own.key])
@@ -86,8 +106,29 @@ def _scan(folder: Path, recursive: bool) -> list[Slice]:
             raise InputError(f"'{folder.name}' holds more than {MOST_FILES} files; choose the folder of one CT series.")
         if not recursive:
             break
-    found = (_header(path) for path in sorted(paths) if path.is_file() and may_be_dicom(path))
-    return [s for s in found if s is not None]
+    found, elements = [], 0
+    for path in sorted(paths):
+        if not path.is_file() or not may_be_dicom(path):
+            continue
+        count = _elements(path)
+        if count is not None and (header := _header(path)) is not None:
+            found.append(header)
+        elements += count or 0
+        if elements > MOST_ELEMENTS:
+            raise InputError(f"The headers in '{folder.name}' are too long; choose the folder of one CT series.")
+    return found
+
+
+def _elements(path: Path) -> int | None:
+    """Number of elements in a file, None where it is too odd to be opened; InputError where it claims to be a CT."""
+    try:
+        return check_structure(path)
+    except InputError:
+        if _claims_ct(path):  # without it the series might seem complete
+            raise
+        return None
+    except OSError as error:
+        raise InputError(f"'{path.name}' cannot be read ({error.strerror}); copy the series again.") from error
 
 
 def _header(path: Path) -> Slice | None:
@@ -104,6 +145,7 @@ def _header(path: Path) -> Slice | None:
             integer = "integer" in sitk.GetPixelIDValueAsString(reader.GetPixelID())
             size, components = reader.GetSize(), reader.GetNumberOfComponents()
             tags = {key: reader.GetMetaData(key) for key in reader.GetMetaDataKeys()}
+        _check_length(path, tags, float(np.prod(size, dtype=float)) * components)
     except InputError:
         if _claims_ct(path):
             raise InputError(f"'{path.name}' is a damaged or truncated CT slice; copy the series again.") from None
@@ -136,6 +178,18 @@ def _header(path: Path) -> Slice | None:
         orientation=numbers("0020|0037", 6),
         position=numbers("0020|0032", 3),
     )
+
+
+def _check_length(path: Path, tags: dict[str, str], numbers: float) -> None:
+    """InputError for fewer bytes than the pixels take: the reader would fill up the rest, however much that is."""
+    try:
+        needed = numbers * int(tags["0028|0100"]) / 8
+    except (KeyError, ValueError):
+        needed = np.inf
+    if tags.get("0002|0010", "").rstrip("\0 ") not in UNPACKED:
+        needed /= DENSEST_PACKED
+    if not needed <= path.stat().st_size:
+        raise InputError(f"'{path.name}' is shorter than its header says; copy the series again.")
 
 
 def _claims_ct(path: Path) -> bool:
@@ -215,35 +269,37 @@ def _check_images(name: str, slices: list[Slice]) -> None:
             f"'{name}' is a multi-frame (enhanced) image, which is not supported; convert it to NIfTI with dcm2niix or "
             "export it as NRRD from 3D Slicer."
         )
+    if max(max(s.size) for s in slices) > MOST_SIDE:
+        raise InputError(f"'{name}' has slices of more than {MOST_SIDE} pixels along a side; export it again.")
     if any(s.components > 1 for s in slices):
         raise InputError(f"'{name}' holds colour images; choose the original CT series.")
     if len(slices) < 2:
         raise InputError(f"'{name}' has only one slice, but a CT needs at least two; choose another series.")
     if any(s.position is None or s.orientation is None or s.spacing is None for s in slices):
         raise InputError(f"'{name}' has slices without position, orientation or pixel spacing; export it again.")
-    if any(min(s.spacing) <= 0 for s in slices):
+    if any(s.pitch.min() <= 0 for s in slices):
         raise InputError(f"The pixel spacing of '{name}' is not greater than 0; export the series again.")
-    if len({s.size for s in slices}) > 1 or np.ptp([s.spacing for s in slices], axis=0).max() > 1e-3:
+    if len({s.size for s in slices}) > 1 or np.ptp([s.pitch for s in slices], axis=0).max() > 1e-3:
         raise InputError(f"The slices of '{name}' differ in size or pixel spacing; choose another series.")
-    if np.ptp([s.orientation for s in slices], axis=0).max() > 1e-3:
+    if np.ptp([s.axes for s in slices], axis=0).max() > 1e-3:
         raise InputError(f"'{name}' mixes slices of different orientation; choose a series of parallel slices.")
 
 
 def _place(name: str, slices: list[Slice]) -> tuple[list[Slice], np.ndarray]:
     """Slices in order of position, and ijk_to_lps; a gantry tilt shears its third column."""
-    row, column = np.reshape(slices[0].orientation, (2, 3))
+    row, column = slices[0].axes
     if abs(row @ row - 1) > 0.01 or abs(column @ column - 1) > 0.01 or abs(row @ column) > 0.01:
         raise InputError(f"The image orientation of '{name}' is not two orthogonal unit vectors; export it again.")
     normal = np.cross(row, column)
-    ordered = sorted(slices, key=lambda s: float(normal @ s.position))
-    positions = np.array([s.position for s in ordered])
+    ordered = sorted(slices, key=lambda s: float(normal @ s.place))
+    positions = np.array([s.place for s in ordered])
     height = positions @ normal
     _check_spacing(name, height)
     step, first = np.polyfit(np.arange(len(ordered)), positions, 1)
     line = first + np.outer(np.arange(len(ordered)), step)
-    if np.abs(positions - line).max() > max(2 * ROUNDING, 0.1 * min(slices[0].spacing)):
+    if np.abs(positions - line).max() > max(2 * ROUNDING, 0.1 * slices[0].pitch.min()):
         raise InputError(f"The slices of '{name}' are shifted against each other; resample the CT, or export it again.")
-    between_rows, between_columns = slices[0].spacing
+    between_rows, between_columns = slices[0].pitch
     ijk_to_lps = np.eye(4)
     ijk_to_lps[:3, :3] = np.column_stack([row * between_columns, column * between_rows, step])
     ijk_to_lps[:3, 3] = first

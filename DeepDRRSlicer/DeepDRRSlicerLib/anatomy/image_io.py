@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from DeepDRRSlicerLib.anatomy.data_file import voxels_length
 from DeepDRRSlicerLib.anatomy.volume import Volume, spacing
 from DeepDRRSlicerLib.errors import InputError
 
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
+DENSEST = 1032  # bytes that one packed byte can stand for at most (deflate)
 # The reader is chosen by the file's ending, so that damaged content cannot be taken for another format.
 IMAGE_FORMATS = {
     ".nii": "NiftiImageIO",
@@ -84,18 +86,22 @@ def read_image(path: Path, vector: bool = False):
         reader = sitk.ImageFileReader()
         reader.SetImageIO(name)
         reader.SetFileName(str(path))
-        if name == "MetaImageIO":
-            _check_meta_dimensions(path)
+        check_meta_dimensions(path)
+        length = voxels_length(path)
         reader.ReadImageInformation()
-        check_header(path.name, reader, vector)
+        announced = check_header(path.name, reader, vector)
+        if length is not None and announced > length * DENSEST:
+            raise InputError(f"'{path.name}' is far shorter than its header says; copy or export it again.")
         if name == "NiftiImageIO":
             _check_nifti_length(path, reader)
         image = reader.Execute()
         return image[:, :, :, 0] if image.GetDimension() == 4 else image
 
 
-def _check_meta_dimensions(path: Path) -> None:
+def check_meta_dimensions(path: Path) -> None:
     """InputError for a MetaImage whose number of dimensions is damaged, because ITK 5.4 crashes on it."""
+    if image_format(path) != "MetaImageIO":
+        return
     with open(path, "rb") as file:
         counts = re.findall(rb"NDims\s*[=:]\s*(\S*)", file.read(4096))
     if not all(count.isdigit() and 1 <= int(count) <= 4 for count in counts):
@@ -129,8 +135,8 @@ def _unpacked_length(path: Path, enough: float) -> int:
     return length
 
 
-def check_header(name: str, reader, vector: bool) -> None:
-    """InputError when a header announces something else than one scalar (or vector) 3D image that fits into memory."""
+def check_header(name: str, reader, vector: bool) -> float:
+    """Bytes that a header announces; InputError unless it is one scalar (or vector) 3D image that fits into memory."""
     import SimpleITK
 
     size = reader.GetSize()
@@ -143,7 +149,9 @@ def check_header(name: str, reader, vector: bool) -> None:
     if "complex" in pixel or (components != 1 and not vector):
         raise InputError(f"'{name}' holds {components} values per voxel ({pixel}); choose an image with one.")
     bits = re.search(r"(\d+)-bit", pixel)
-    check_memory(name, float(np.prod(size, dtype=float)) * components * int(bits[1] if bits else 64) / 8)
+    announced = float(np.prod(size, dtype=float)) * components * int(bits[1] if bits else 64) / 8
+    check_memory(name, announced)
+    return announced
 
 
 def check_memory(name: str, size_in_bytes: float) -> None:

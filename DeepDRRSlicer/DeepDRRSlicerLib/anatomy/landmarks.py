@@ -112,7 +112,7 @@ def _landmark(name: str, position, system: str) -> Landmark:
         raise ValueError(f"its coordinate system {system} is neither RAS nor LPS")
     if not isinstance(position, list) or len(position) != 3 or not all(type(part) in (int, float) for part in position):
         raise ValueError(f"the position of {name} is not three numbers")
-    ras = tuple(sign * float(part) + 0.0 for sign, part in zip(TO_RAS[system], position, strict=True))  # no -0.0
-    if not all(math.isfinite(part) for part in ras):
+    r, a, s = (sign * float(part) + 0.0 for sign, part in zip(TO_RAS[system], position, strict=True))  # no -0.0
+    if not all(math.isfinite(part) for part in (r, a, s)):
         raise ValueError(f"the position of {name} is not finite")
-    return Landmark(str(name), ras)
+    return Landmark(str(name), (r, a, s))

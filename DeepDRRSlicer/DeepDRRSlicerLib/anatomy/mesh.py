@@ -108,6 +108,7 @@ def _read_trimesh(path: Path, ending: str):
 def _read_vtk(path: Path, ending: str):
     try:
         from vtkmodules.util.numpy_support import vtk_to_numpy
+        from vtkmodules.vtkCommonCore import vtkCommand
         from vtkmodules.vtkFiltersCore import vtkTriangleFilter
         from vtkmodules.vtkIOLegacy import vtkPolyDataReader
         from vtkmodules.vtkIOXML import vtkXMLPolyDataReader
@@ -117,8 +118,8 @@ def _read_vtk(path: Path, ending: str):
         ) from error
     errors = []
     reader = vtkXMLPolyDataReader() if ending == ".vtp" else vtkPolyDataReader()
-    reader.AddObserver("ErrorEvent", lambda *_: errors.append("damaged, or not a surface"))
-    reader.AddObserver("WarningEvent", lambda *_: None)  # or VTK prints it
+    reader.AddObserver(vtkCommand.ErrorEvent, lambda *_: errors.append("damaged, or not a surface"))
+    reader.AddObserver(vtkCommand.WarningEvent, lambda *_: None)  # or VTK prints it
     reader.SetFileName(str(path))
     reader.Update()
     read = reader.GetOutput()

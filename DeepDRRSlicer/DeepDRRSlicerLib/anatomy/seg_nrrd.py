@@ -47,7 +47,10 @@ def write_segments(path, segments) -> None:
     boxes = [box_in(grid, mask) if mask.array.any() else None for mask in (s.mask for s in segments)]
     corners = [corner for box in boxes if box is not None for corner in box] or [np.zeros(3, int)]
     low, high = np.min(corners, axis=0), np.max(corners, axis=0) + 1
-    layers, labels, places = [], [], []
+    layers: list[np.ndarray] = []
+    labels: list[int] = []
+    places: list[tuple[int, int]] = []
+    window: tuple[slice, ...]
     for segment, box in zip(segments, boxes, strict=True):
         if box is None:
             inside, window = np.zeros((0, 0, 0), bool), (slice(0),) * 3
@@ -119,7 +122,9 @@ def _packed(masks: np.ndarray) -> tuple[list[tuple[int, int]], np.ndarray]:
 
     The label maps are [1, rows, columns] for one layer, else [1, rows, columns, layer].
     """
-    places, occupied, labels = [], [], []
+    places: list[tuple[int, int]] = []
+    occupied: list[np.ndarray] = []
+    labels: list[int] = []
     for mask in masks:
         layer = next((n for n, taken in enumerate(occupied) if not (taken & mask).any()), len(occupied))
         if layer == len(occupied):

@@ -45,8 +45,8 @@ def materials_of(segments: Sequence[Segment], chosen: Mapping[str, str]) -> list
             known = [segment.name for segment in segments]
             near = get_close_matches(key, known, n=3, cutoff=0.5) or known[:10]
             raise InputError(f"The material map names {key!r}, which is no segment; choose {', '.join(near)}.")
-    found = [chosen_material(one, chosen) or automatic_material(one.name, one.terminology) for one in segments]
-    unknown = [segment.name for segment, material in zip(segments, found, strict=True) if material is None]
+    found = [chosen_material(one, chosen) or automatic_material(one.name, one.terminology) or "" for one in segments]
+    unknown = [segment.name for segment, material in zip(segments, found, strict=True) if not material]
     if unknown:
         listed = ", ".join(repr(name) for name in unknown[:5]) + (" ..." if len(unknown) > 5 else "")
         raise InputError(

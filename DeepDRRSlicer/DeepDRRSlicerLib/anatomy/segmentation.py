@@ -79,7 +79,7 @@ def segments_of_labels(labels: Volume, names: Mapping[int, str], name: str = "th
 
 def _segment_tags(image) -> dict[int, dict[str, str]]:
     """Slicer's Segment<N>_<key> entries as {N: {key: value}}."""
-    tags = defaultdict(dict)
+    tags: dict[int, dict[str, str]] = defaultdict(dict)
     for key in image.GetMetaDataKeys():
         if match := re.fullmatch(r"Segment(\d{1,6})_(\w+)", key):
             tags[int(match[1])][match[2]] = image.GetMetaData(key)

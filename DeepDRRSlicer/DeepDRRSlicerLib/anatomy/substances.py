@@ -146,7 +146,8 @@ def _channel_table(substances: Sequence[Substance]) -> tuple[tuple[str, ...], np
         densities = one.partial_densities(hu)
         solid = [m for m, name in enumerate(one.materials) if name != "air"]
         rows = [names.index(one.materials[m]) for m in solid]
-        tables.append(densities[:, solid] @ basis.matrix[rows] if solid else np.zeros((len(hu), len(channels))))
+        none = np.zeros((len(hu), len(channels)))
+        tables.append(densities[:, solid] @ basis.matrix[rows] if basis is not None and solid else none)
     return channels, np.concatenate(tables)
 
 

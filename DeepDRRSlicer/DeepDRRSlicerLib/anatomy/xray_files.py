@@ -7,12 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from DeepDRRSlicerLib.anatomy.image_io import existing
+from DeepDRRSlicerLib.anatomy.data_file import voxels_length
+from DeepDRRSlicerLib.anatomy.image_io import check_memory, check_meta_dimensions, existing, image_format, simpleitk
 from DeepDRRSlicerLib.errors import InputError
-from DeepDRRSlicerLib.geometry.dicom_pose import DicomPose, pose_of_header
+from DeepDRRSlicerLib.geometry.dicom_pose import DicomPose, open_dicom, pose_of_header
 
-_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")  # whose spacing, if any, is that of a printer
-_VOLUMES = (".nrrd", ".nhdr", ".mha", ".mhd", ".nii", ".gz")
+# Readers of pictures, whose spacing, if any, is that of a printer.
+_PICTURES = {".png": "PNGImageIO", ".jpg": "JPEGImageIO", ".jpeg": "JPEGImageIO", ".tif": "TIFFImageIO",
+             ".tiff": "TIFFImageIO", ".bmp": "BMPImageIO"}  # fmt: skip
+_MOST_SIDE = 16384  # pixels: packed ones do not show how many they become
 _LOW, _HIGH = 0.5, 99.5  # per cent of the pixels, between which a picture without a window of its own is shown
 
 
@@ -35,19 +38,22 @@ def read_xray(path) -> XrayPicture:
     """The picture in a file; of a sequence the representative frame, or the middle one. Raises InputError."""
     path = existing(path)
     suffix = path.suffix.lower()
-    if suffix in _PICTURES or suffix in _VOLUMES:
+    if suffix in _PICTURES or image_format(path) is not None:
         return _from_image(path, suffix in _PICTURES)
     return _from_dicom(path)
 
 
 def _from_image(path: Path, is_picture: bool) -> XrayPicture:
-    import SimpleITK as sitk
-
-    try:
-        image = sitk.ReadImage(str(path))
-    except RuntimeError as error:
-        raise InputError(f"{path.name} cannot be read as an image; convert it to PNG or NRRD.") from error
-    array = sitk.GetArrayFromImage(image)
+    with simpleitk(path) as sitk:
+        reader = sitk.ImageFileReader()
+        reader.SetImageIO(image_format(path) or _PICTURES.get(path.suffix.lower(), ""))
+        reader.SetFileName(str(path))
+        check_meta_dimensions(path)
+        voxels_length(path)
+        reader.ReadImageInformation()
+        check_memory(path.name, 8.0 * np.prod(reader.GetSize(), dtype=float) * reader.GetNumberOfComponents())
+        image = reader.Execute()
+        array = sitk.GetArrayFromImage(image)
     if image.GetNumberOfComponentsPerPixel() > 1:
         array = array[..., :3].mean(axis=-1)  # grey in colours
     array, (number, count) = _one_frame(array, path.name)
@@ -57,17 +63,22 @@ def _from_image(path: Path, is_picture: bool) -> XrayPicture:
 
 
 def _from_dicom(path: Path) -> XrayPicture:
+    data = open_dicom(path, f"{path.name} is no X-ray image: choose DICOM, NRRD, MetaImage, PNG, JPEG or TIFF.")
     try:
-        import pydicom
-        from pydicom.errors import InvalidDicomError
-    except ImportError as error:
-        raise InputError("Reading a DICOM image needs the Python package pydicom; install it.") from error
-    try:
-        data = pydicom.dcmread(path)
-    except (InvalidDicomError, OSError, EOFError, ValueError) as error:
-        raise InputError(f"{path.name} is no X-ray image: choose DICOM, NRRD, MetaImage, PNG, JPEG or TIFF.") from error
+        return _picture_of(data, path)
+    except InputError:
+        raise
+    except Exception as error:  # values are read when they are asked for
+        raise InputError(f"The header of {path.name} is damaged ({type(error).__name__}); export it again.") from error
+
+
+def _picture_of(data, path: Path) -> XrayPicture:
     if str(data.get("Modality", "")) in ("CT", "MR", "PT"):
         raise InputError(f"{path.name} is a slice of modality {data.Modality}; choose an X-ray image (XA, RF, DX).")
+    sides = int(data.get("Rows") or 0), int(data.get("Columns") or 0)
+    if max(sides) > _MOST_SIDE:
+        raise InputError(f"{path.name} has {sides[0]} x {sides[1]} pixels, more than any detector; export it again.")
+    check_memory(path.name, 8.0 * sides[0] * sides[1] * max(1, int(data.get("NumberOfFrames") or 1)))
     try:
         array = np.asarray(data.pixel_array)
     except Exception as error:  # pydicom raises whatever its decoders do

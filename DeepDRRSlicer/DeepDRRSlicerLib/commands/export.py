@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from DeepDRRSlicerLib.commands.view_options import add_backend, backend_of
 from DeepDRRSlicerLib.errors import InputError
 
 _SECONDS_BETWEEN_LINES = 10.0  # where the terminal cannot overwrite its last line
@@ -31,7 +32,7 @@ def add_parser(commands) -> None:
         help="run on a Ray cluster, which must be trusted (without an address: one of this machine alone)")  # fmt: skip
     add("--mix", action="store_true", help="go on in a set that another version, backend or processor began")
     add("--preview", type=int, metavar="N", help="make N samples chosen at random, as pictures, and no set")
-    add("--backend", choices=("auto", "cpu"), default="auto", help="projector (default: %(default)s)")
+    add_backend(command)
     command.set_defaults(run=run)
 
 
@@ -76,14 +77,15 @@ def _run(options, job, folder, shard, progress):
     from DeepDRRSlicerLib.dataset.runner import run_job
     from DeepDRRSlicerLib.projection.parallel import available_cores
 
-    arguments = {"shard": shard, "progress": progress, "mix": options.mix, "backend": options.backend}
+    arguments = {"shard": shard, "progress": progress, "mix": options.mix, "backend": backend_of(options)}
     if options.ray is None:
         return run_job(job, folder, options.workers, **arguments)
     from DeepDRRSlicerLib.dataset.ray_runner import RayCrew, ray_cluster
 
     workers = options.workers or available_cores()
     with ray_cluster(options.ray or None, workers) as ray:
-        return run_job(job, folder, workers, crew=lambda job: RayCrew(ray, job, workers, options.backend), **arguments)
+        backend = backend_of(options)
+        return run_job(job, folder, workers, crew=lambda job: RayCrew(ray, job, workers, backend), **arguments)
 
 
 def _preview(options, job) -> None:
@@ -103,7 +105,7 @@ def _preview(options, job) -> None:
         except OSError as error:
             raise unwritable(folder, error) from error
 
-    preview(job, options.preview, options.backend, made=write)
+    preview(job, options.preview, backend_of(options), made=write)
 
 
 def _default_folder(job: str, shard: tuple[int, int], ending: str) -> Path:

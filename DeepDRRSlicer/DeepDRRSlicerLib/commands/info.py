@@ -8,7 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import DeepDRRSlicerLib
 
-_PACKAGES = ("numpy", "SimpleITK", "numba", "torch", "cuda-core", "pycuda", "ray")
+_PACKAGES = (
+    "numpy", "SimpleITK", "numba", "torch", "cuda-core", "cuda-bindings", "nvidia-cuda-nvrtc", "pycuda", "ray"
+)  # fmt: skip
 
 
 def add_parser(commands) -> None:
@@ -30,6 +32,7 @@ def run(options: argparse.Namespace) -> None:
         "Python": f"{platform.python_version()} on {platform.system()} {platform.machine()}",
         "Packages": ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
         "Projection": _cpu(),
+        "CUDA": _cuda(),
         "Devices": ", ".join(device_names()),
         "Detectors": ", ".join(detector_names()),
         "Grids": ", ".join(grid_names()),
@@ -45,6 +48,19 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "(not installed)"
+
+
+def _cuda() -> str:
+    """Which driver serves, on which card, and why not the others: whether one works is told by opening it."""
+    from DeepDRRSlicerLib.projection.cuda import drivers
+    from DeepDRRSlicerLib.projection.projector import backend_in_use
+
+    name, note = backend_in_use()
+    if name != "cuda":
+        return f"not used: {note}"
+    serving = note.partition(",")[0]
+    others = [f"{other} {why or 'would do as well'}" for other, why in drivers.why_not().items() if other != serving]
+    return "; ".join([note, *(f"not {other}" for other in others)])
 
 
 def _cpu() -> str:

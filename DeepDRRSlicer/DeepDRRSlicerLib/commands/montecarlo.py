@@ -16,6 +16,7 @@ from DeepDRRSlicerLib.commands.view_options import (
     add_matter,
     add_threads,
     add_view,
+    backend_of,
     beam_from_file,
     check_threads,
     labelling_of,
@@ -103,7 +104,7 @@ def run(options: argparse.Namespace) -> None:
 
     tally = follow_photons(
         volume, cells, spectrum, detector, options.histories, options.seed, field, options.dose,
-        threads=options.threads, progress=progress,
+        threads=options.threads, progress=progress, backend=backend_of(options),
     )  # fmt: skip
     if sys.stderr.isatty():
         print(file=sys.stderr)

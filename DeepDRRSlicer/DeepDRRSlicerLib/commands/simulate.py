@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 
 from DeepDRRSlicerLib.commands.view_options import (
@@ -11,6 +12,7 @@ from DeepDRRSlicerLib.commands.view_options import (
     add_matter,
     add_threads,
     add_view,
+    backend_of,
     beam_from_file,
     check_threads,
     labelling_of,
@@ -18,9 +20,8 @@ from DeepDRRSlicerLib.commands.view_options import (
     tools_of,
 )
 from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.learning.scatter_choice import SCATTER, scatter_model
 from DeepDRRSlicerLib.simulation.technique import MANUAL
-
-SCATTER = ("none", "montecarlo")
 
 
 def add_parser(commands) -> None:
@@ -44,8 +45,9 @@ def add_parser(commands) -> None:
         help="mm at the detector from the middle of the image to each edge of the field")  # fmt: skip
     add("--heel", action="store_true", help="with the heel effect of the anode")
     add("--pincushion", action="store_true", help="with the detector's distortion; not together with labels")
-    add("--scatter", choices=SCATTER, default="none",
-        help="how it is found: montecarlo follows photons, a minute a view (default: %(default)s)")  # fmt: skip
+    add("--scatter", choices=SCATTER, default="network",
+        help="how it is found: by a neural network at once, or montecarlo follows photons, a minute a view (default: "
+        "%(default)s)")  # fmt: skip
     add("--histories", type=int, default=2_000_000, metavar="N",
         help="photons that the Monte Carlo follows (default: %(default)s)")  # fmt: skip
     noise = technique.add_mutually_exclusive_group()
@@ -96,9 +98,9 @@ def run(options: argparse.Namespace) -> None:
     materials = labelling_of(options)
     ct = read_ct(options.ct, options.series)
     pose = None if fixed_beam else pose_of(options, device, detector, ct)
-    beam = fixed_beam or pose.beam()
+    beam = fixed_beam if pose is None else pose.beam()
 
-    simulator = Simulator(ct, materials.decomposition(), options.backend, options.threads, progress=_NetworkNote())
+    simulator = Simulator(ct, materials.decomposition(), backend_of(options), options.threads, progress=_NetworkNote())
     radiograph = simulator.simulate(beam, acquisition, tools)
     if pose:
         radiograph = with_pose(radiograph, pose, device)
@@ -109,8 +111,15 @@ def run(options: argparse.Namespace) -> None:
         print(path)
     print(_materials(radiograph.metadata["materials"]))
     print(_exposure(radiograph.metadata))
-    if radiograph.remarks:
-        print(f"Note: {radiograph.remarks}")
+    print(f"Backend: {radiograph.metadata['backend']}.")
+    if radiograph.metadata.get("backend_note"):
+        print(f"Note: The CPU took over: {radiograph.metadata['backend_note']}.")
+    doubt = radiograph.metadata["scatter"].get("warning")
+    if doubt:
+        print(doubt, file=sys.stderr)
+    remarks = radiograph.remarks.replace(doubt or "", "").strip()
+    if remarks:
+        print(f"Note: {remarks}")
     for segment in segments:
         if not segment.mask.array.any():
             print(f"Note: The segment {segment.name} is empty.")
@@ -167,20 +176,11 @@ def _acquisition(options, device, detector):
         grid=load_grid(options.grid) if options.grid else None,
         seed=None if options.no_noise else options.seed,
         distortion=options.pincushion,
-        scatter=_scatter(options),
+        scatter=scatter_model(options.scatter, options.histories, max(options.seed, 0), options.threads),
     )
     if options.device:
         acquisition.check_device()
     return acquisition
-
-
-def _scatter(options):
-    """The model of --scatter."""
-    if options.scatter == "none":
-        return None
-    from DeepDRRSlicerLib.simulation.scatter_montecarlo import MonteCarloScatter
-
-    return MonteCarloScatter(options.histories, max(options.seed, 0), options.threads)
 
 
 def _technique(options, device):

@@ -20,10 +20,10 @@ def add_parser(commands) -> None:
         "--resume goes on, its weights, a log and a plot.",
     )
     add = command.add_argument
-    add("network", choices=("decomposition",), help="which network")
+    add("network", choices=("decomposition", "scatter"), help="which network")
     add("--data", metavar="DIR", help="folder of the CTs that the settings name (synthetic bodies need none)")
     add("--config", metavar="FILE", help="settings (JSON); fields left out are the usual ones")
-    add("-o", "--output", metavar="DIR", default="decomposition-training", help="folder (default: %(default)s)")
+    add("-o", "--output", metavar="DIR", help="folder (default: decomposition-training, scatter-training)")
     add("--minutes", type=float, default=8.0, metavar="N", help="end after so many (default: %(default)g)")
     add("--resume", action="store_true", help="go on from the checkpoint in the folder")
     add("--start", metavar="FILE", help="begin with these weights (safetensors) instead of random ones")
@@ -44,12 +44,15 @@ def run(options: argparse.Namespace) -> None:
     data = None if options.data is None else Path(options.data)
     if data is not None and not data.is_dir():
         raise InputError(f"There is no folder '{data}' of CTs; check --data.")
+    if options.seed is not None and options.seed < 0:
+        raise InputError(f"--seed must be 0 or more, not {options.seed}.")
+    folder = Path(options.output or f"{options.network}-training")
+    if options.network == "scatter":
+        _scatter(options, folder, data)
+        return
     settings = read_settings(options.config)
     if options.seed is not None:
-        if options.seed < 0:
-            raise InputError(f"--seed must be 0 or more, not {options.seed}.")
         settings = replace(settings, seed=options.seed)
-    folder = Path(options.output)
     start = None if options.start is None else Path(options.start)
     before = signal.signal(signal.SIGTERM, _interrupt)  # as cluster schedulers ask a job to end
     try:
@@ -65,6 +68,28 @@ def run(options: argparse.Namespace) -> None:
         )
     finally:
         signal.signal(signal.SIGTERM, before)
+    _say(folder, done)
+
+
+def _scatter(options: argparse.Namespace, folder: Path, data: Path | None) -> None:
+    """The scatter network: its pairs, then its training. Raises InputError."""
+    from DeepDRRSlicerLib.training.scatter.run import make_network
+    from DeepDRRSlicerLib.training.scatter.settings import read_settings
+
+    if options.start or options.device not in ("auto", "cpu"):
+        raise InputError("The scatter network is trained from scratch on the CPU; leave out --start and --device.")
+    pairs, settings = read_settings(options.config)
+    if options.seed is not None:
+        pairs, settings = replace(pairs, seed=options.seed), replace(settings, seed=options.seed)
+    _say(
+        folder,
+        make_network(
+            folder, pairs, settings, options.minutes, options.resume, data, lambda line: print(line, flush=True)
+        ),
+    )
+
+
+def _say(folder: Path, done: bool) -> None:
     print(f"{folder}: {'finished' if done else 'not finished; run the same command with --resume to go on'}.")
 
 

@@ -57,9 +57,25 @@ def add_matter(command) -> None:
                        help="closed surface (STL, OBJ, PLY, VTK) of a material; may be repeated")  # fmt: skip
 
 
+def add_backend(command) -> None:
+    """What computes."""
+    from DeepDRRSlicerLib.projection.cuda.drivers import CHOICES
+    from DeepDRRSlicerLib.projection.projector import BACKENDS
+
+    command.add_argument("--backend", choices=BACKENDS, default="auto", help="projector: cuda needs an NVIDIA card "
+                         "(default: %(default)s, a card if one works)")  # fmt: skip
+    command.add_argument("--cuda-driver", choices=CHOICES, default="auto", help="package that talks to the card "
+                         "(default: %(default)s, the first that works)")  # fmt: skip
+
+
+def backend_of(options: argparse.Namespace) -> str:
+    """The backend of --backend and --cuda-driver, as make_projector takes it."""
+    return options.backend if options.cuda_driver == "auto" else f"{options.backend}/{options.cuda_driver}"
+
+
 def add_threads(command) -> None:
     """How it is computed."""
-    command.add_argument("--backend", choices=("auto", "cpu"), default="auto", help="projector (default: %(default)s)")
+    add_backend(command)
     command.add_argument("--threads", type=int, metavar="N", help="compute with at most N threads (default: all cores)")
 
 

@@ -75,7 +75,7 @@ def _keypoints(record: Mapping, entry: Mapping, names: list[str]) -> Iterator[st
         label = landmarks.get(name)
         if (flag == 2) != (label is not None and label["visible"]):
             yield f"{name} is visible in one of record and keypoints alone"
-        elif flag == 2:
+        elif label is not None and flag == 2:
             expected = projected(record["geometry"], label["position_ras"])
             if not np.abs(expected - (column, row)).max() <= LANDMARK_TOLERANCE:
                 yield f"the keypoint of {name} contradicts the geometry"

@@ -31,7 +31,7 @@ def sample_problems(
     yield from _annotations(folder, record, list(arrays))
 
 
-def projected(geometry: Mapping, point: Sequence[float]) -> np.ndarray:
+def projected(geometry: Mapping, point: Sequence[float] | np.ndarray) -> np.ndarray:
     """(column, row) of a RAS point by K, R and t."""
     camera = np.array(geometry["R"]) @ np.array(point, np.float64) + np.array(geometry["t"])
     image = np.array(geometry["K"]) @ camera

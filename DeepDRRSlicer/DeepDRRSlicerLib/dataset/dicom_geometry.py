@@ -97,11 +97,12 @@ def beam_from_dicom(dataset, frame: int = 0) -> ConeBeam:
         primary = _value(block, PRIMARY, frame, 1, float(dataset.PositionerPrimaryAngle) if standard else None)
         secondary = _value(block, SECONDARY, frame, 1, float(dataset.PositionerSecondaryAngle) if standard else None)
         sid = _value(block, SID, frame, 1, float(dataset.DistanceSourceToDetector) if standard else None)
+        along, down_by = _value(block, OFFSET, frame, 2)
         place = Placement(
             primary_angle=primary[0],
             secondary_angle=secondary[0],
             roll=_value(block, ROLL, frame, 1)[0],
-            offset=_value(block, OFFSET, frame, 2),
+            offset=(along, down_by),
             mirrored=MIRRORED in block and block[MIRRORED].value == "YES",
             source=_source(dataset, block, frame, primary[0], secondary[0]),
             sid=sid[0],

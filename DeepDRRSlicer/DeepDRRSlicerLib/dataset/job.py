@@ -63,6 +63,8 @@ class Job:
     device: Device
     detector: Detector
     grid: AntiScatterGrid | None
+    scatter: str
+    histories: int
     image: ImageGrid
     technique: TechniqueRanges
     collimation: Shutters | None
@@ -130,7 +132,7 @@ def image_grid(job: Job) -> tuple[tuple[int, int], tuple[float, float]]:
     """(rows, columns) and pitch of the job's images."""
     size, pitch = job.detector.pixel_grid()
     pitch = pitch if job.image.pitch is None else job.image.pitch
-    return tuple(job.image.size or size), (pitch, pitch)
+    return job.image.size or size, (pitch, pitch)
 
 
 def _parse(data, folder: Path) -> Job:
@@ -265,7 +267,8 @@ def _check_bounds(where: str, bounds, limits, unit: str, machine: str) -> None:
 def _angle_bounds(plan: Plan) -> Iterator[tuple[str, tuple[float, float], tuple[float, float]]]:
     """(place, lowest and highest primary angle, lowest and highest secondary angle) of the parts of a plan."""
     if isinstance(plan, Grid):
-        yield "plan.*s", *((min(angles), max(angles)) for angles in (plan.primary_angles, plan.secondary_angles))
+        first, second = plan.primary_angles, plan.secondary_angles
+        yield "plan.*s", (min(first), max(first)), (min(second), max(second))
     elif isinstance(plan, Box):
         yield "plan.*", plan.primary_angle.bounds, plan.secondary_angle.bounds
     elif isinstance(plan, Cones):

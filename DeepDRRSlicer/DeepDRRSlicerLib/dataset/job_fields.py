@@ -236,6 +236,12 @@ JOB_FIELDS = {
     "device": Field(_path, "name or file of a C-arm, whose limits hold", "mobile_carm"),
     "detector": Field(or_null(_path), "name or file; null: the device's", None),
     "grid": Field(or_null(_path), "name of an anti-scatter grid; null: the device's", None),
+    "scatter": Field(
+        one_of("none", "network", "montecarlo"),
+        "scatter in the pictures; montecarlo takes seconds to minutes for each",
+        "none",
+    ),
+    "histories": Field(whole(1000, 10**10), "photons followed for each picture, for scatter: montecarlo", 2_000_000),
     "image": Field(_image, "", {}),
     "technique": Field(_technique, "", {}),
     "collimation": Field(or_null(_collimation), "the open field; null: the whole detector", None),

@@ -80,6 +80,7 @@ def label_tool(tool: Tool, pose: np.ndarray, beam: ConeBeam, threads: int | None
     nothing = MaterialVolume((tool.material,), np.zeros((1, 1, 1, 1), np.uint16), np.ones(1), np.eye(4))
     area_density = np.zeros((1, *beam.size), dtype=np.float32)
     insert_tools(area_density, nothing, beam, [tool], threads)
+    assert tool.density is not None  # once it is made
     thickness = area_density[0] * np.float32(_MM_PER_CM / tool.density)
     return ToolLabel(tool.name, tool.material, thickness > 0, thickness, np.asarray(pose, dtype=np.float64))
 

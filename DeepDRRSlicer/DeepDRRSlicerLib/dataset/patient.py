@@ -45,11 +45,11 @@ def read_patient(job: Job, number: int) -> PatientData:
         for path in filter(None, paths):
             _check_sum(job, path)
         ct = read_ct(file_of(job, files.ct), files.series)
-        segments = read_segmentation(file_of(job, files.segmentation)) if files.segmentation else []
-        landmarks = read_landmarks(file_of(job, files.landmarks)) if files.landmarks else []
+        all_segments = read_segmentation(file_of(job, files.segmentation)) if files.segmentation else []
+        all_landmarks = read_landmarks(file_of(job, files.landmarks)) if files.landmarks else []
         materials = tuple(read_segmentation(file_of(job, files.materials))) if files.materials else None
-        segments = _chosen(segments, job.labels.segments, "segments")
-        landmarks = _chosen(landmarks, job.labels.landmarks, "landmarks")
+        segments = _chosen(all_segments, job.labels.segments, "segments")
+        landmarks = _chosen(all_landmarks, job.labels.landmarks, "landmarks")
         meshes = tuple(_read_mesh(file_of(job, tool.mesh)) for tool in job.tools)
     except InputError as error:
         raise InputError(f"The patient {files.name} cannot be used: {error}") from error

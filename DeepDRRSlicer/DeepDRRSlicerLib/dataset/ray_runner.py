@@ -19,7 +19,7 @@ from DeepDRRSlicerLib.dataset.job import Job
 from DeepDRRSlicerLib.dataset.optional import optional_package
 from DeepDRRSlicerLib.dataset.patient import PatientData, read_patient
 from DeepDRRSlicerLib.dataset.runner import Made, render
-from DeepDRRSlicerLib.dataset.sample import make_ready
+from DeepDRRSlicerLib.dataset.sample import ReadyPatient, make_ready
 from DeepDRRSlicerLib.errors import InputError
 
 TRIES = 3  # workers that may die over one sample
@@ -36,7 +36,8 @@ class SampleMaker:
 
     def __init__(self, job: Job, backend: str, threads: int):
         self._job, self._backend, self._threads = job, backend, threads
-        self._number, self._patient = None, None
+        self._number: int | None = None
+        self._patient: ReadyPatient | None = None
 
     def process(self) -> int:
         """The process that it lives in."""
@@ -48,6 +49,7 @@ class SampleMaker:
             self._patient = None  # lets go of the last patient before the next one takes its memory
             self._patient = make_ready(self._job, data, self._backend, self._threads)
             self._number = number
+        assert self._patient is not None
         return render(self._job, self._patient, index, lambda: False, self._threads)
 
 
@@ -126,7 +128,8 @@ class RayCrew:
         self._actors = [self._actor() for _ in range(workers)]
         self._load = [0] * workers
         self._under_way: dict = {}  # reference: (index, actor's place, tries before)
-        self._number, self._data = None, None
+        self._number: int | None = None
+        self._data = None
 
     def open(self, number: int) -> str:
         data = read_patient(self._job, number)

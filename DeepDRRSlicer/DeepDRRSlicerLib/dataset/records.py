@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +23,9 @@ from DeepDRRSlicerLib.projection.projector import Stopped
 
 FORMAT = "DeepDRRSlicer sample 1"
 FOLDER = "records"
+# A name that every file system takes as it is: no device of Windows, no dot at an end.
+_PART = re.compile(r"(?!(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))\w[\w.-]{0,99}(?<!\.)", re.ASCII | re.IGNORECASE)
+_DEEPEST = 8  # folders and file
 
 
 def sample_key(index: int) -> str:
@@ -108,7 +113,7 @@ class RecordFiles(Sequence):
     def __len__(self) -> int:
         return len(self.indices)
 
-    def __getitem__(self, position: int) -> dict:
+    def __getitem__(self, position: int) -> dict:  # type: ignore[override]  # no slices
         if self._should_stop is not None and self._should_stop():
             raise Stopped
         index = self.indices[position]
@@ -117,20 +122,25 @@ class RecordFiles(Sequence):
             found = json.loads(path.read_bytes())
             if not isinstance(found, dict) or found["format"] != FORMAT or found["index"] != index:
                 raise ValueError
-            if not all(_inside(name) for name in found["files"]):
+            if not _inside(found["files"]):
                 raise ValueError
             return found
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"The record {path} is damaged; delete it and export the job again.") from error
 
 
-def _inside(path: str) -> bool:
-    """Whether a path stays inside the set: records may come from strangers, and a merge writes what they name."""
-    parts = PurePosixPath(path).parts
-    return bool(parts) and not path.startswith("/") and ".." not in parts and not set(path) & set("\\:")
+def _inside(files: dict[str, dict]) -> bool:
+    """Whether files stay in folders of the set, on every system: records may come from strangers, and a merge writes
+    what they name."""
+    if not all(isinstance(entry, dict) for entry in files.values()):
+        return False
+    paths = [name.split("/") for name in files]
+    plain = all(_PART.fullmatch(part) for parts in paths for part in parts)
+    in_folders = all(2 <= len(parts) <= _DEEPEST and parts[0].lower() != FOLDER for parts in paths)
+    return plain and in_folders and len({name.lower() for name in files}) == len(paths)
 
 
-def _named(labels: Sequence) -> Iterator[tuple[str, object]]:
+def _named(labels: Sequence) -> Iterator[tuple[str, Any]]:
     """Labels with names that are all different."""
     taken: set[str] = set()
     for label in labels:

@@ -55,7 +55,8 @@ def compressed(runs: list[int]) -> str:
 
 def expanded(text: str) -> list[int]:
     """Run lengths of COCO's text. Raises InputError where it breaks off."""
-    runs, value, shift = [], 0, 0
+    runs: list[int] = []
+    value = shift = 0
     for character in text.encode("ascii", "replace"):
         part = character - _FIRST
         value |= (part & _BITS) << shift

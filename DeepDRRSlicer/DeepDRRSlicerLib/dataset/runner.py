@@ -21,13 +21,14 @@ from DeepDRRSlicerLib.dataset.job import Job
 from DeepDRRSlicerLib.dataset.outputs import encode_sample, read_outputs
 from DeepDRRSlicerLib.dataset.patient import read_patient
 from DeepDRRSlicerLib.dataset.records import record
-from DeepDRRSlicerLib.dataset.sample import backend_in_use, make_ready, make_sample
+from DeepDRRSlicerLib.dataset.sample import ReadyPatient, backend_in_use, make_ready, make_sample
 from DeepDRRSlicerLib.dataset.set_folder import (
     complete_samples,
     identity,
     sole_writer,
     start_set,
     unwritable,
+    with_backend,
     write_sample,
 )
 from DeepDRRSlicerLib.errors import InputError
@@ -106,15 +107,16 @@ class ThreadCrew:
         self.capacity = 2 * workers  # the next samples wait while the last are written
         self._job, self._backend = job, backend
         self._threads = threads or max(1, available_cores() // workers)
-        self._patient = None
+        self._patient: ReadyPatient | None = None
         self._stop = threading.Event()
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="sample")
         self._under_way: dict[Future, int] = {}
 
     def open(self, number: int) -> str:
         self._patient = None  # lets go of the last patient before the next one takes its memory
-        self._patient = make_ready(self._job, read_patient(self._job, number), self._backend, self._threads)
-        return self._patient.data.fingerprint
+        ready = make_ready(self._job, read_patient(self._job, number), self._backend, self._threads)
+        self._patient = ready
+        return ready.data.fingerprint
 
     def submit(self, index: int) -> None:
         future = self._pool.submit(render, self._job, self._patient, index, self._stop.is_set, self._threads)
@@ -122,9 +124,11 @@ class ThreadCrew:
 
     def collect(self, seconds: float) -> list[tuple[int, Made | Exception]]:
         ended, _ = wait(self._under_way, timeout=seconds, return_when=FIRST_COMPLETED)
-        outcomes = []
+        outcomes: list[tuple[int, Made | Exception]] = []
         for future in ended:
             error = future.exception()
+            if error is not None and not isinstance(error, Exception):
+                raise error
             outcomes.append((self._under_way.pop(future), error or future.result()))
         return outcomes
 
@@ -255,6 +259,8 @@ class _Run:
                 if isinstance(outcome, Exception):
                     self._leave_out([index], outcome)
                     continue
+                # A card that failed has had the CPU take over.
+                self.manifest = with_backend(self.folder, self.manifest, outcome.record["backend"])
                 write_sample(self.folder, index, outcome.files, outcome.record)
                 self._done += 1
                 self._new += 1

@@ -25,11 +25,14 @@ from DeepDRRSlicerLib.dataset.patient import PatientData, anatomy_of, read_patie
 from DeepDRRSlicerLib.dataset.randomization import draw_look, draw_picture
 from DeepDRRSlicerLib.dataset.sampling import Anatomy, Draw, View, draw_view, rigid
 from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.learning.scatter_choice import scatter_model
 from DeepDRRSlicerLib.physics.collimation import Collimation
+from DeepDRRSlicerLib.projection import projector
 from DeepDRRSlicerLib.projection.projector import Stopped
 from DeepDRRSlicerLib.simulation.acquisition import Acquisition, Automatic
 from DeepDRRSlicerLib.simulation.decomposition import Labelling
 from DeepDRRSlicerLib.simulation.radiograph import Radiograph
+from DeepDRRSlicerLib.simulation.scatter import ScatterModel
 from DeepDRRSlicerLib.simulation.simulator import Simulator
 from DeepDRRSlicerLib.simulation.technique import MANUAL, Technique
 from DeepDRRSlicerLib.simulation.views import with_pose
@@ -77,8 +80,8 @@ class PlacedTool:
 
 
 def backend_in_use(backend: str) -> str:
-    """The name of the backend that `backend` stands for on this machine."""
-    return "cpu" if backend == "auto" else backend
+    """The name of the backend that `backend` stands for on this machine. Raises InputError for an unknown one."""
+    return projector.backend_in_use(backend)[0]
 
 
 def make_ready(job: Job, data: PatientData, backend: str = "auto", threads: int | None = None) -> ReadyPatient:
@@ -87,7 +90,7 @@ def make_ready(job: Job, data: PatientData, backend: str = "auto", threads: int 
         simulator = Simulator(data.ct, materials_of_job(job, data).decomposition(), backend, threads)
         tools = tuple(_tool(plan, *mesh) for plan, mesh in zip(job.tools, data.tool_meshes))
         expected = backend_in_use(backend)
-        if simulator.projector.name != expected:
+        if simulator.projector.name not in (expected, "cpu"):  # a card that failed has the CPU take over, and says so
             raise InputError(
                 f"its backend is {simulator.projector.name} instead of {expected}; name one with --backend."
             )
@@ -108,7 +111,7 @@ def make_sample(
     draw = Draw(job.seed, index)
     technique = draw_technique(job, draw)
     tools, tool_settings = draw_tools(job, patient, draw)
-    radiograph = take_picture(job, patient.simulator, view, technique, tools, index, should_stop)
+    radiograph = take_picture(job, patient.simulator, view, technique, tools, index, should_stop, threads)
     segments = []
     for segment in patient.data.segments:
         if should_stop():
@@ -138,9 +141,11 @@ def take_picture(
     tools: Sequence[PlacedTool],
     index: int,
     should_stop: Callable[[], bool],
+    threads: int | None = None,
 ) -> Radiograph:
     """The radiograph of a view: the one place that knows how the simulator is called. technique: of draw_technique."""
     device = job.device
+    chosen: Technique | Automatic
     if technique["mode"] == MANUAL:
         chosen = Technique(technique["kvp"], technique["mas"] * technique["dose"], technique["filtration_mm"])
     else:
@@ -157,9 +162,16 @@ def take_picture(
         grid=job.grid,
         seed=job.seed if technique["noise"] else None,
         frame=index,
+        scatter=_scatter(job, index, threads),
     )
     radiograph = simulator.simulate(view.beam, acquisition, [placed.tool for placed in tools], should_stop)
     return with_pose(radiograph, view.pose, device)
+
+
+def _scatter(job: Job, index: int, threads: int | None) -> ScatterModel | None:
+    """The model of scatter that the job asks for, with random numbers of the sample's own."""
+    seed = int(generator(job.seed, index, "scatter").integers(2**31))
+    return scatter_model(job.scatter, job.histories, seed, threads)
 
 
 def draw_technique(job: Job, draw: Draw) -> dict:
@@ -225,7 +237,7 @@ def materials_of_job(job: Job, data: PatientData) -> Labelling:
     """What the job says a patient's CT is made of. Raises InputError."""
     if data.materials is None:
         return whole_ct(job.materials, job.keep_couch)
-    source = next(patient.materials for patient in job.patients if patient.name == data.name)
+    source = next(patient.materials for patient in job.patients if patient.name == data.name and patient.materials)
     return segmented(list(data.materials), job.material_map or {}, Path(source).name, job.materials, job.keep_couch)
 
 

@@ -104,7 +104,7 @@ def seen_part(view: View, points: np.ndarray) -> float:
     return float(inside.mean())
 
 
-def rigid(rotation: Sequence[float], translation: Sequence[float], about=(0.0, 0.0, 0.0)) -> np.ndarray:
+def rigid(rotation: Sequence[float], translation: Sequence[float] | np.ndarray, about=(0.0, 0.0, 0.0)) -> np.ndarray:
     """4x4 that turns by degrees about the R, then the A, then the S axis through a point, and then moves by mm."""
     matrix = np.eye(4)
     for axis, degrees in enumerate(rotation):
@@ -133,7 +133,8 @@ def _draw(job: Job, anatomy: Anatomy, index: int, attempt: int) -> View:
     translation = draw.three("translation", around.patient.translation)
     table = draw.three("table", around.table)
     motion = rigid(rotation, np.add(translation, table), target)
-    isocenter = tuple(float(x) for x in np.add(target, offset))
+    r, a, s = (float(x) for x in np.add(target, offset))
+    isocenter = (r, a, s)
     size, pitch = image_grid(job)
     pose = CArmPose(primary, secondary, isocenter, sid, sod, size, pitch)
     beam = pose.beam()
@@ -141,10 +142,11 @@ def _draw(job: Job, anatomy: Anatomy, index: int, attempt: int) -> View:
         beam = beam.transformed(np.linalg.inv(motion))
     shutters = None
     if job.collimation:
-        shutters = tuple(
+        left, right, top, bottom = (
             draw.one(f"collimation.{edge}", getattr(job.collimation, edge))
             for edge in ("left", "right", "top", "bottom")
         )
+        shutters = (left, right, top, bottom)
     settings = {
         "c_arm": {
             "primary_angle": primary, "secondary_angle": secondary, "isocenter": list(isocenter), "sid": sid, "sod": sod
@@ -239,7 +241,7 @@ def _demands(job: Job, anatomy: Anatomy, number: int):
         yield f"the {kind} {one}", points, demand.at_least
 
 
-def _found(known: Mapping, name: str, where: str, kind: str):
+def _found(known: Mapping, name: str | None, where: str, kind: str):
     if name not in known:
         listed = ", ".join(list(known)[:10]) or "none"
         raise InputError(f"{where}: {name!r} is not among the labelled {kind} of the patient ({listed}); correct it.")

@@ -66,6 +66,19 @@ def start_set(folder: Path, job: Job, wanted: dict, mix: bool) -> dict:
     return found
 
 
+def with_backend(folder: Path, manifest: dict, backend: str) -> dict:
+    """The manifest of a set that now has a sample by this backend, in words: another than its own is noted, as mixed.
+
+    Raises OSError.
+    """
+    known = manifest.get("mixed_backend", [manifest["backend"]])
+    if any(backend == name or backend.startswith(f"{name} (") for name in known):
+        return manifest
+    mixed = manifest | {"mixed_backend": [*known, backend]}
+    write_whole(folder / MANIFEST, [manifest_bytes(mixed)])
+    return mixed
+
+
 def write_sample(folder: Path, index: int, files: dict[str, bytes], record: dict) -> None:
     """The files of a sample, and last of all its record. Raises OSError."""
     for path, content in files.items():

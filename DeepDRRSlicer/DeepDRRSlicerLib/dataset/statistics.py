@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -46,7 +46,7 @@ class Statistics:
     values: dict[tuple[str, str], list[float]] = field(default_factory=dict)
 
 
-def statistics_of(records: Sequence[Mapping]) -> Statistics:
+def statistics_of(records: Iterable[Mapping]) -> Statistics:
     """Goes through the records once."""
     found = Statistics()
     for record in records:

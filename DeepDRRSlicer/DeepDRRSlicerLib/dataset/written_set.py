@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,7 +58,7 @@ class WrittenSet(Sequence):
     def __len__(self) -> int:
         return len(self.records)
 
-    def __getitem__(self, position: int) -> WrittenSample:
+    def __getitem__(self, position: int) -> WrittenSample:  # type: ignore[override]  # no slices
         record = self.records[position]
         try:
             return WrittenSample(record, WRITERS[self.writer].read(self.folder, record))
@@ -115,6 +115,6 @@ def _read(folder: Path, name: str) -> dict:
         data = json.loads((folder / name).read_bytes())
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{folder} holds no set: {name} is missing or damaged; check the folder.") from error
-    if not isinstance(data, Mapping):
+    if not isinstance(data, dict):
         raise InputError(f"{folder} holds no set: {name} is damaged; check the folder.")
     return data

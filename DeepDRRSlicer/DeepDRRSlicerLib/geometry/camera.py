@@ -145,8 +145,8 @@ class ConeBeam:
 
     def thinned(self, step: int) -> ConeBeam:
         """The same view through every step-th pixel of every step-th row, the first of them included."""
-        size = tuple(-(-n // step) for n in self.size)
-        pitch = tuple(pitch * step for pitch in self.pitch)
+        size = (-(-self.size[0] // step), -(-self.size[1] // step))
+        pitch = (self.pitch[0] * step, self.pitch[1] * step)
         return ConeBeam(self.source, self.pixel00, self.e_c, self.e_r, pitch, size)
 
     def transformed(self, matrix) -> ConeBeam:

@@ -90,7 +90,7 @@ def surroundings(
     points = np.asarray(body_points, dtype=np.float64).reshape(-1, 3)
     clouds = list(_clouds(PATIENT, "top", (points - lying.origin) @ patient_to_room(lying.position).T, 0.0))
     for part in device.table.parts if device.table is not None else ():
-        clouds += _clouds(TABLE, part.joint, shape_points(part.shape, TABLE_SPACING), _TABLE_GAP)
+        clouds += _clouds(TABLE, str(part.joint), shape_points(part.shape, TABLE_SPACING), _TABLE_GAP)
     clouds.sort(key=lambda cloud: TABLE_FRAMES.index(cloud.frame))
     middles = {
         frame: np.array([cloud.center for cloud in clouds if cloud.frame == frame])
@@ -119,7 +119,8 @@ def clearance(around: Surroundings, values: Mapping[str, float], isocenter=None)
 
 
 def _clearance(around: Surroundings, values: Mapping[str, float], isocenter) -> Clearance | None:
-    joints = {None: np.eye(4), **joint_frames(around.device, values)}
+    joints: dict[str | None, np.ndarray] = {None: np.eye(4)}
+    joints.update(joint_frames(around.device, values))
     stands = _obstacle_frames(around, values, isocenter)
     relative = {
         (joint, frame): np.linalg.inv(joints[joint]) @ stands[frame] for joint in joints for frame in around.middles
@@ -219,7 +220,8 @@ def _levers(device: Device, solids: list[_Solid]) -> dict[str, float]:
     levers = dict.fromkeys((joint.name for joint in device.joints if joint.type == "rotation"), 0.0)
     farthest = 0.0
     for sid in device.joint("sid").limits:
-        frames = {None: np.eye(4), **joint_frames(device, {"sid": sid})}
+        frames: dict[str | None, np.ndarray] = {None: np.eye(4)}
+        frames.update(joint_frames(device, {"sid": sid}))
         for solid in solids:
             reach = float(np.linalg.norm(_apply(frames[solid.joint], solid.center))) + solid.radius
             farthest = max(farthest, reach)

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.geometry.dicom_structure import check_structure
 from DeepDRRSlicerLib.geometry.carm import detector_axes
 
 VIEW_POSITIONS = {"PA": (0.0, 0.0), "AP": (180.0, 0.0), "LL": (90.0, 0.0), "RL": (-90.0, 0.0)}
@@ -88,19 +89,33 @@ def turned_axes(e_c, e_r, degrees: float, flip: bool) -> tuple[np.ndarray, np.nd
 
 def read_dicom_pose(path: str | Path) -> DicomPose:
     """The pose in a DICOM file. Raises InputError for a file that is none, or that holds no projection."""
+    name = Path(path).name
+    refusal = f"{name} is no DICOM file that can be read; choose an XA or DX image."
+    header = open_dicom(path, refusal, stop_before_pixels=True)
+    try:
+        modality = str(header.get("Modality", ""))
+        if modality in ("CT", "MR", "PT", "NM", "US", "SEG", "RTSTRUCT"):
+            raise InputError(f"{name} is an image of modality {modality}; choose an X-ray image (XA, RF, DX).")
+        return pose_of_header(header)
+    except InputError:
+        raise
+    except Exception as error:  # values are read when they are asked for
+        raise InputError(refusal) from error
+
+
+def open_dicom(path: str | Path, refusal: str, **how):
+    """The pydicom dataset of a file. refusal: what is said of a file that is none; how: as dcmread. Raises InputError."""
     try:
         import pydicom
-        from pydicom.errors import InvalidDicomError
     except ImportError as error:
-        raise InputError("Reading a DICOM header needs the Python package pydicom; install it.") from error
+        raise InputError("Reading a DICOM file needs the Python package pydicom; install it.") from error
     try:
-        header = pydicom.dcmread(path, stop_before_pixels=True)
-    except (InvalidDicomError, OSError, EOFError, ValueError) as error:
-        raise InputError(f"{Path(path).name} is no DICOM file that can be read; choose an XA or DX image.") from error
-    modality = str(header.get("Modality", ""))
-    if modality in ("CT", "MR", "PT", "NM", "US", "SEG", "RTSTRUCT"):
-        raise InputError(f"{Path(path).name} is an image of modality {modality}; choose an X-ray image (XA, RF, DX).")
-    return pose_of_header(header)
+        check_structure(Path(path))
+        return pydicom.dcmread(path, **how)
+    except InputError:
+        raise
+    except Exception as error:  # pydicom raises whatever a damaged file leads to
+        raise InputError(refusal) from error
 
 
 def pose_of_header(header) -> DicomPose:
@@ -170,4 +185,6 @@ def _sides(header) -> tuple[str, str] | None:
     """The first letters of rows' and columns' directions, if both are among R L A P H F."""
     orientation = _find(header, "PatientOrientation")
     letters = [str(value)[:1].upper() for value in orientation] if orientation else []
-    return tuple(letters) if len(letters) == 2 and all(letter in _DIRECTIONS for letter in letters) else None
+    if len(letters) != 2 or not all(letter in _DIRECTIONS for letter in letters):
+        return None
+    return letters[0], letters[1]

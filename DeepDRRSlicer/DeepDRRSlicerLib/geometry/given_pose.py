@@ -21,6 +21,8 @@ class GivenPose(CArmPose):
     def beam(self) -> ConeBeam:
         """The given beam, read out on this pose's pixels."""
         given = self.given
+        if given is None:
+            return super().beam()
         corner = given.pixel_to_ras(-0.5, -0.5)
         pixel00 = corner + 0.5 * self.pitch[0] * given.e_c + 0.5 * self.pitch[1] * given.e_r
         return ConeBeam(given.source, pixel00, given.e_c, given.e_r, self.pitch, self.size)

@@ -10,6 +10,7 @@ A part's shape, in mm of its frame:
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,7 +72,7 @@ def _color(where: str, value) -> tuple[float, float, float]:
     return vector(where, value)
 
 
-_SHAPES = {
+_SHAPES: dict[str, dict[str, Callable]] = {
     "box": {"center": vector, "size": list_of(positive, 3)},
     "cylinder": {"start": vector, "end": vector, "radius": positive},
     "arc": {"center": vector, "axis": direction, "from": direction, "start": number, "stop": number,

@@ -54,7 +54,8 @@ def patient_view(device: Device, lying: Lying, values: Mapping[str, float], isoc
     primary, secondary = patient_angles(values, device.joints, lying.position, tilt)
     if device.table is not None:
         isocenter = isocenter_of(device.table, lying, values, device.isocenter_height)
-    return View(primary, secondary, tuple(float(x) for x in isocenter), float(values["sid"]))
+    r, a, s = (float(x) for x in isocenter)
+    return View(primary, secondary, (r, a, s), float(values["sid"]))
 
 
 def tilted(device: Device, lying: Lying, values: Mapping[str, float], table_tilt: float) -> dict[str, float]:
@@ -63,11 +64,14 @@ def tilted(device: Device, lying: Lying, values: Mapping[str, float], table_tilt
     The machine stands still, so the patient-based angles change (patient_view tells); the isocentre stays where it is
     in the patient.
     """
-    (low, high), (lowest, highest) = device.table.tilt.limits, device.table.height.limits
-    isocenter = isocenter_of(device.table, lying, values, device.isocenter_height)
+    table = device.table
+    if table is None:
+        raise ValueError(f"{device.name} has no table that could be tilted")
+    (low, high), (lowest, highest) = table.tilt.limits, table.height.limits
+    isocenter = isocenter_of(table, lying, values, device.isocenter_height)
 
     def at(tilt: float) -> dict[str, float]:
-        return dict(values) | table_values(device.table, lying, isocenter, tilt, device.isocenter_height)
+        return dict(values) | table_values(table, lying, isocenter, tilt, device.isocenter_height)
 
     here, wanted = values["table_tilt"], min(max(table_tilt, low), high)
     allowed = [min(lowest, values["table_height"]), max(highest, values["table_height"])]

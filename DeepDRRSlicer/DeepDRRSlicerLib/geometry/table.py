@@ -83,8 +83,8 @@ def lie_down(table: Table, body_points, position: str = "HFS") -> Lying:
         raise InputError("There is no body to lay on the table; choose a CT with a patient in it.")
     turn = patient_to_room(position)
     low, high = (points @ turn.T).min(axis=0), (points @ turn.T).max(axis=0)
-    origin = turn.T @ ((low[0] + high[0]) / 2, low[1], high[2] + table.head_room)
-    return Lying(position, tuple(float(x) for x in origin))
+    r, a, s = (float(x) for x in turn.T @ ((low[0] + high[0]) / 2, low[1], high[2] + table.head_room))
+    return Lying(position, (r, a, s))
 
 
 def table_values(table: Table, lying: Lying, isocenter, table_tilt: float, isocenter_height: float) -> dict[str, float]:

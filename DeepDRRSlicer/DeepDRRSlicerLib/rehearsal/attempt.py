@@ -73,8 +73,9 @@ def exposed(attempt: Attempt, task: Task, kind: str, dose: FrameDose, beam: Cone
     if task.wire is not None and wire is not None:
         breach = corridor_breach(wire, task.wire)
         worst = worst if breach is None else max(breach, worst or 0.0)
-        if task.wire.apex is not None:
-            seen = tuple(_nearer(old, view, task, beam, wire) for old, view in zip(seen, task.wire.apex_views))
+        apex = task.wire.apex
+        if apex is not None:
+            seen = tuple(_nearer(old, view, apex, beam, wire) for old, view in zip(seen, task.wire.apex_views))
     return replace(
         attempt,
         images=tuple(counts.items()),
@@ -102,10 +103,10 @@ def parse_attempt(text: str) -> tuple[Attempt, float, str]:
     return Attempt(**(data | {"pose": pose, "seen": seen, "images": images})), elapsed, begun
 
 
-def _nearer(old, view, task: Task, beam: ConeBeam, wire: Wire):
+def _nearer(old, view, apex: tuple[float, float, float], beam: ConeBeam, wire: Wire):
     """(degrees, mm) of this picture where it shows the view as well as the one before it; a wire that is in."""
     off = beam_angle(positioner_angles(beam.normal), view)
     off = min(off, 180.0 - off)  # seen from the other side, a distance is the same
     if off > _LIKE_THE_VIEW or (old is not None and off > old[0] + _STILL):
         return old
-    return off, distance_in_picture(wire.tip, task.wire.apex, beam)
+    return off, distance_in_picture(wire.tip, apex, beam)

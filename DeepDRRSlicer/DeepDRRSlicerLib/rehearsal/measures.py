@@ -55,7 +55,7 @@ def corridor_breach(wire: Wire, goal: WireGoal) -> float | None:
         return None  # outside, or pointing backwards
     shares = (np.clip([0.0, goal.depth], *along) - along[0]) / (along[1] - along[0])
     inside = ends[0] + np.outer(shares, ends[1] - ends[0])
-    farthest = max(np.linalg.norm(across(point - goal.entry, goal.direction)) for point in inside)
+    farthest = max(float(np.linalg.norm(across(point - goal.entry, goal.direction))) for point in inside)
     return float(max(0.0, farthest + wire.diameter / 2 - goal.corridor))
 
 

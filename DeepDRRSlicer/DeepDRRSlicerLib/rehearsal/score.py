@@ -15,7 +15,7 @@ from DeepDRRSlicerLib.rehearsal.measures import (
     ray_offset,
     tip_apex_distance,
 )
-from DeepDRRSlicerLib.rehearsal.task import Task
+from DeepDRRSlicerLib.rehearsal.task import Task, WireGoal
 
 # key: (title, unit, digits); what a table of attempts has, in its order
 MEASURES: dict[str, tuple[str, str, int]] = {
@@ -73,7 +73,7 @@ def score(task: Task, attempt: Attempt, elapsed: float, wire: Wire | None) -> li
             Row("view_offset", ray_offset(here, attempt.pose.isocenter, goal.isocenter), goal.offset),
         ]
     if task.wire is not None:
-        rows += _wire_rows(task, attempt, wire)
+        rows += _wire_rows(task.wire, attempt, wire)
     counts, limits = dict(attempt.images), task.limits
     others = attempt.image_count - sum(counts.get(kind, 0) for kind in _KINDS)
     return [
@@ -97,8 +97,7 @@ def met_count(rows: list[Row]) -> tuple[int, int]:
     return sum(judged), len(judged)
 
 
-def _wire_rows(task: Task, attempt: Attempt, wire: Wire | None) -> list[Row]:
-    goal = task.wire
+def _wire_rows(goal: WireGoal, attempt: Attempt, wire: Wire | None) -> list[Row]:
     tip = angle = breach = apex = None
     if wire is not None:
         tip = float(np.linalg.norm(np.subtract(goal.target, wire.tip)))

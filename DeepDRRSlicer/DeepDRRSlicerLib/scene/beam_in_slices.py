@@ -7,7 +7,7 @@ import slicer.util
 from DeepDRRSlicerLib.scene.beam import COLOR, fieldOutline
 from DeepDRRSlicerLib.scene.nodes import ensureNode, findNode
 from DeepDRRSlicerLib.scene.shapes import polyData, setMesh
-from DeepDRRSlicerLib.scene.xray_view import VIEW_NAME
+from DeepDRRSlicerLib.scene.xray_layout import VIEW_NAME
 
 LASER_COLOR = (1.0, 0.18, 0.16)
 _FIELD = "beam.slices.field"

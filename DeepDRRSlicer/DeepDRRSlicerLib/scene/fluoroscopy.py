@@ -1,30 +1,23 @@
 """The scene's C-arm at work: it moves the models, has views simulated, and shows the newest one."""
 
-import threading
-
 from DeepDRRSlicerLib.dataset.export_view import export_view
-from DeepDRRSlicerLib.errors import InputError
-from DeepDRRSlicerLib.projection.projector import warm_up
+from DeepDRRSlicerLib.projection.projector import forget_uncompiled
 from DeepDRRSlicerLib.scene.materials_work import MaterialsWork
 from DeepDRRSlicerLib.scene.mrml import landmarksFromNode, segmentsFromNode
-from DeepDRRSlicerLib.scene.picture_state import HELD, PASSED, PictureState
-from DeepDRRSlicerLib.scene.request import PatientCopy, pulseRates, reachablePose, viewRequest
+from DeepDRRSlicerLib.scene.picture_state import HELD, PASSED, REFERENCE, PictureState
+from DeepDRRSlicerLib.scene.request import PatientCopy, pulseRates, reachablePose, settingsOf, viewRequest
 from DeepDRRSlicerLib.scene.room import moveRoom
 from DeepDRRSlicerLib.scene.run_export import RunExport
+from DeepDRRSlicerLib.scene.scatter import followedPhotons, wantedPhotons
+from DeepDRRSlicerLib.scene.warm_up import WarmUp
 from DeepDRRSlicerLib.scene.xray_view import setMark
 from DeepDRRSlicerLib.simulation.pulses import PulseTrain
+from DeepDRRSlicerLib.simulation.reference import Progress, reference_image
 from DeepDRRSlicerLib.simulation.views import ViewSimulator
 from DeepDRRSlicerLib.simulation.worker import LatestWorker
 
 UPDATING = "updating"
 _PATIENCE = 3.0  # s that the window may be blocked by a picture that cannot be stopped while its code is compiled
-
-
-def _warmUp():
-    try:
-        warm_up()
-    except InputError:  # the first picture says so
-        pass
 
 
 class Fluoroscopy:
@@ -41,30 +34,32 @@ class Fluoroscopy:
         self.materials = MaterialsWork()
         self._patientCopy = PatientCopy()
         self._views = ViewSimulator()
-        self._live = LatestWorker(lambda job, shouldStop: job(shouldStop), "DeepDRRSlicer live")
+        self._warmUp = WarmUp()
+        self._live = LatestWorker(self._work, "DeepDRRSlicer live")
         self._previewing = False
+        self.progress = Progress()  # of the reference image that was asked for last
+        self._reference = None  # (settings, Radiograph) of the one on show
         self._train = None
         self._trainMode = None
-        self._export = LatestWorker(lambda job, shouldStop: job(shouldStop), "DeepDRRSlicer export")
+        self._export = LatestWorker(self._work, "DeepDRRSlicer export")
         self.exportProgress = 0.0
         self.runExport = RunExport()
-        self._warmingUp = None
 
     def warmUp(self):
         """Have the projector compiled in the background, once, before the first picture is asked for."""
-        if self._warmingUp is None:
-            self._warmingUp = threading.Thread(target=_warmUp, name="DeepDRRSlicer warm-up", daemon=True)
-            self._warmingUp.start()
+        self._warmUp.start()
 
     def isWarmingUp(self):
         """Whether that is still going on."""
-        return self._warmingUp is not None and self._warmingUp.is_alive()
+        return self._warmUp.isRunning
 
     def prepareAnew(self):
         """Let go of the patient made ready: a package that its projector lacked is there now."""
+        forget_uncompiled()
         self._views.forget()
-        self._warmingUp = None
-        self.warmUp()
+        self._warmUp.close()
+        self._warmUp = WarmUp()
+        self._warmUp.start()
 
     def isPatientReady(self, parameters):
         """Copy a part of the CT, for a few ms; whether all of it is there, so that a request does not block the window.
@@ -114,6 +109,28 @@ class Fluoroscopy:
         """
         self._submit(lambda: self._request(parameters, mode), self.picture.take)
 
+    def requestReference(self, parameters):
+        """Have the view made with scatter by the Monte Carlo, without dose; progress goes on in `progress`.
+
+        It replaces every earlier request, and is replaced by the next. Raises InputError.
+        """
+        request, wanted = self._request(parameters), wantedPhotons(parameters)
+        self.progress = Progress()
+
+        def tell(progress):
+            self.progress = progress
+
+        def work(shouldStop):
+            made = reference_image(self._views, request, wanted, followedPhotons, shouldStop, tell)
+            return made, self.picture.refer, False
+
+        self._live.submit(work)
+        self._previewing = False
+
+    def cancelReference(self):
+        """Let go of it; the picture on show stays what it was."""
+        self._live.cancel()
+
     def settingsChanged(self):
         """Mark the picture until the next one is there; one in full resolution is let go of, a preview is not."""
         if not self._previewing:
@@ -131,7 +148,7 @@ class Fluoroscopy:
     def forget(self):
         """Let go of patient and pending view; there is no picture any more that could be out of date."""
         self._live.cancel()
-        self._train = None
+        self._train = self._reference = None
         self.picture.forget()
         self._patientCopy = PatientCopy()
         self._views.forget()
@@ -152,6 +169,8 @@ class Fluoroscopy:
             raise outcome.error
         radiograph, takeIn, coarse = outcome.result
         takeIn(parameters, radiograph)
+        shown = self.picture.state == REFERENCE
+        self._reference = (settingsOf(parameters), radiograph) if shown else None
         if coarse or not outcome.newest:
             setMark(UPDATING)
             return None
@@ -212,8 +231,11 @@ class Fluoroscopy:
     # Export
 
     def startExport(self, parameters, folder):
-        """Write the view and its labels in the background. Raises InputError for settings that cannot be simulated."""
-        request = self._request(parameters)
+        """Write the view and its labels in the background. Raises InputError for settings that cannot be simulated.
+
+        A reference image that is on show is written as it is.
+        """
+        request, reference = self._request(parameters), self._shownReference(parameters)
         segments = segmentsFromNode(parameters.segmentation) if parameters.segmentation else []
         landmarks = landmarksFromNode(parameters.landmarks) if parameters.landmarks else []
         self.exportProgress = 0.0
@@ -222,7 +244,7 @@ class Fluoroscopy:
             self.exportProgress = fraction
 
         def job(shouldStop):
-            radiograph = self._views.simulate(request, shouldStop)
+            radiograph = reference or self._views.simulate(request, shouldStop)
             return export_view(folder, radiograph, segments, landmarks, shouldStop, progress)
 
         self._export.submit(job)
@@ -242,11 +264,17 @@ class Fluoroscopy:
 
     def close(self):
         """End the threads."""
+        self._warmUp.close()
         self._export.cancel()  # one may wait for the other's picture
         self._live.close(_PATIENCE)
         self._export.close(_PATIENCE)
         self.runExport.close()
         self.materials.close()
+        self._warmUp.close(_PATIENCE)
+
+    def _work(self, job, shouldStop):
+        self._warmUp.wait(shouldStop)
+        return job(shouldStop)
 
     def _submit(self, makeRequest, takeIn, coarse=False):
         setMark(UPDATING)
@@ -258,6 +286,12 @@ class Fluoroscopy:
         work = lambda shouldStop: (self._views.simulate(request, shouldStop), takeIn, coarse)  # noqa: E731
         self._live.submit(work, interrupt=not self._previewing)
         self._previewing = coarse
+
+    def _shownReference(self, parameters):
+        """The reference image, if that is what is on show, and of the present view; else None."""
+        if self._reference is None or self.picture.state != REFERENCE or self._reference[0] != settingsOf(parameters):
+            return None
+        return self._reference[1]
 
     def _request(self, parameters, mode=None):
         """The request for the next picture; a preview has its number, too, and leaves it to the one that counts."""

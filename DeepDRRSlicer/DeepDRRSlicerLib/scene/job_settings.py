@@ -7,6 +7,7 @@ from DeepDRRSlicerLib.geometry.device import load_device
 from DeepDRRSlicerLib.geometry.positioning import DEFAULT_POSITION
 from DeepDRRSlicerLib.geometry.presets import PRESETS
 from DeepDRRSlicerLib.physics.detector import load_detector
+from DeepDRRSlicerLib.scene.scatter import MONTE_CARLO, NONE, chosenScatter, photonsOf
 from DeepDRRSlicerLib.simulation.technique import MANUAL
 
 CONE, VIEWS, BOX, GRID = "cone", "views", "box", "grid"
@@ -69,6 +70,11 @@ def jobSettings(parameters, name):
     }
     if parameters.keepCouch:
         data["keep_couch"] = True
+    scatter = chosenScatter(parameters)
+    if scatter != NONE:
+        data["scatter"] = scatter
+    if scatter == MONTE_CARLO:
+        data["histories"] = photonsOf(parameters)
     if parameters.datasetPlan != GRID:
         data["count"] = parameters.datasetCount
     if parameters.datasetRandomise:

@@ -8,10 +8,17 @@ ROLE = "DeepDRRSlicer.Role"
 FOLDER_NAME = "C-arm"
 
 
+_found = {}  # (role, class) -> ID of the node that had it last: where to look first
+
+
 def findNode(role, className):
     """The node of this class with that role, or None."""
+    node = slicer.mrmlScene.GetNodeByID(_found.get((role, className), ""))
+    if node is not None and node.GetAttribute(ROLE) == role and node.IsA(className):
+        return node
     for node in slicer.util.getNodesByClass(className):
         if node.GetAttribute(ROLE) == role:
+            _found[role, className] = node.GetID()
             return node
     return None
 

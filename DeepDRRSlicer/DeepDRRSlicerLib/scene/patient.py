@@ -4,7 +4,7 @@ import slicer
 import slicer.util
 import vtk
 
-from DeepDRRSlicerLib.scene.xray_view import VIEW_NAME
+from DeepDRRSlicerLib.scene.xray_layout import VIEW_NAME
 
 # HU: opacity per mm, and colour. Skin shows as the border to air, soft tissue is nearly clear, bone is solid.
 _OPACITY = [

@@ -1,5 +1,7 @@
 """The newest radiograph as a person sees it: window, subtraction, orientation, and what is drawn over it."""
 
+import json
+
 from DeepDRRSlicerLib.scene.image_nodes import setPlane
 from DeepDRRSlicerLib.scene.image_orientation import displayTurn, updateMarkers
 from DeepDRRSlicerLib.scene.overlays import updateLandmarks
@@ -12,6 +14,7 @@ from DeepDRRSlicerLib.scene.xray_image import (
     CONTRAST,
     LOG_ATTENUATION,
     QUANTITY,
+    SCATTER,
     SETTINGS_HASH,
     SHUTTERS,
     logAttenuation,
@@ -36,6 +39,7 @@ def showRadiograph(parameters, radiograph, exposed=True):
         QUANTITY: LOG_ATTENUATION,
         CONTRAST: f"{medium['iodine_mg_per_ml']:g}" if medium else "0",
         SHUTTERS: collimationText(radiograph.metadata["collimation_mm"]),
+        SCATTER: json.dumps(radiograph.metadata["scatter"]),
     }
     updateXRayNode(node, image, radiograph.beam, window.low, window.high, attributes, parameters.imageInvert)
     if parameters.xray is not node:

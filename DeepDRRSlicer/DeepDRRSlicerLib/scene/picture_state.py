@@ -1,4 +1,4 @@
-"""What the picture in the X-ray view is: a preview, a picture taken, the last image held, or one of an earlier view."""
+"""What the picture in the X-ray view is: a preview, one taken, a reference, the last image held, or of another view."""
 
 import textwrap
 import time
@@ -13,11 +13,12 @@ from DeepDRRSlicerLib.scene.request import reachablePose
 from DeepDRRSlicerLib.scene.xray_image import shownImage
 from DeepDRRSlicerLib.scene.xray_view import setMark
 
-STATE = "DeepDRRSlicer.State"  # attribute of the X-ray image: one of the next four
-PREVIEW, TAKEN, HELD, PASSED = "preview", "taken", "held", "passed"
+STATE = "DeepDRRSlicer.State"  # attribute of the X-ray image: one of the next five
+PREVIEW, TAKEN, REFERENCE, HELD, PASSED = "preview", "taken", "reference", "held", "passed"
 _MARKS = {
     PREVIEW: "preview, no dose",
     TAKEN: "",
+    REFERENCE: "Monte Carlo reference, no dose",
     HELD: "last image hold",
     PASSED: "last image hold, not of the present view",
 }
@@ -45,6 +46,11 @@ class PictureState:
         """Show a picture that costs nothing."""
         self._show(parameters, radiograph, exposed=False)
         self.set(PREVIEW)
+
+    def refer(self, parameters, radiograph):
+        """Show a reference image: it costs nothing, either, and stays until something changes."""
+        self._show(parameters, radiograph, exposed=False)
+        self.set(REFERENCE)
 
     def take(self, parameters, radiograph, more=False):
         """Show and count a picture. more: others follow at once, and write() will be called after the last one."""
@@ -74,7 +80,8 @@ class PictureState:
     def restore(self, parameters):
         """Show the picture that was left, with its mark; False where it is a preview, or not of the present view."""
         node = parameters.xray
-        if node is None or node.GetImageData() is None or node.GetAttribute(STATE) not in (TAKEN, HELD, PASSED):
+        kept = TAKEN, REFERENCE, HELD, PASSED
+        if node is None or node.GetImageData() is None or node.GetAttribute(STATE) not in kept:
             return False
         refreshPicture(parameters)
         self._imageID, self._warning, self._alarm = node.GetID(), "", totalsOf(parameters).alarm

@@ -17,7 +17,8 @@ from DeepDRRSlicerLib.geometry.given_pose import given_pose
 from DeepDRRSlicerLib.scene.image_orientation import displayTurn
 from DeepDRRSlicerLib.scene.nodes import ensureNode, removeNode
 from DeepDRRSlicerLib.scene.xray_image import QUANTITY
-from DeepDRRSlicerLib.scene.xray_view import REAL_VIEW_NAME, showInView, sliceLogic
+from DeepDRRSlicerLib.scene.xray_layout import REAL_VIEW_NAME
+from DeepDRRSlicerLib.scene.xray_view import showInView, sliceLogic
 
 _REAL = "real.image"
 _PITCH = "DeepDRRSlicer.Pitch"

@@ -13,6 +13,7 @@ from DeepDRRSlicerLib.scene.machine_state import isocenterOf, openJoints
 from DeepDRRSlicerLib.scene.materials import materialsFingerprint
 from DeepDRRSlicerLib.scene.mrml import volumeFromNode, worldMatrix
 from DeepDRRSlicerLib.scene.room import poseOf
+from DeepDRRSlicerLib.scene.scatter import liveScatter, scatterOf
 from DeepDRRSlicerLib.scene.shutters import collimationOf, gridOf
 from DeepDRRSlicerLib.scene.subtraction import contrastFingerprint, contrastOf
 from DeepDRRSlicerLib.scene.tools import beamTools, toolsFingerprint
@@ -53,7 +54,8 @@ class PatientCopy:
         return self._ct, patient
 
     def _look(self, node):
-        volume, patient = ctVolume(node), patientKey(node)
+        volume = ctVolume(node)
+        patient = _keyOf(node, volume)
         if patient != self._patient:
             self._ct = Volume(np.empty_like(volume.array), volume.ijk_to_ras)
             self._patient, self._done = patient, 0
@@ -76,7 +78,11 @@ def ctVolume(node):
 
 def patientKey(node):
     """Equal for the same voxels in the same place. Raises InputError as ctVolume."""
-    place = (ctVolume(node).ijk_to_ras.tobytes(), worldMatrix(node).tobytes())
+    return _keyOf(node, ctVolume(node))
+
+
+def _keyOf(node, volume):
+    place = (volume.ijk_to_ras.tobytes(), worldMatrix(node).tobytes())
     return node.GetID(), node.GetImageData().GetMTime(), place
 
 
@@ -102,6 +108,7 @@ def viewRequest(parameters, patientCopy, frame=0, mode=None, materials=None):
             grid=gridOf(parameters),
             seed=_SEED if parameters.noise else None,
             frame=frame,
+            scatter=scatterOf(parameters),
         ),
         tools=beamTools(),
         contrast=contrastOf(parameters),
@@ -165,6 +172,7 @@ def settingsOf(parameters):
         parameters.gridName,
         parameters.realGeometry,
         parameters.noise,
+        liveScatter(parameters),
         toolsFingerprint(),
         contrastFingerprint(parameters),
         materialsFingerprint(parameters),

@@ -47,9 +47,12 @@ def halfField(parameters):
 
 def shutterEdges(parameters):
     """{side: mm from the middle of the image}: where the shutters stand, at most at the border of the field."""
-    halfWidth, halfHeight = halfField(parameters)
+    return _edges(parameters, halfField(parameters))
+
+
+def _edges(parameters, field):
     edges = {}
-    for before, after, half in (("left", "right", halfWidth), ("top", "bottom", halfHeight)):
+    for before, after, half in (("left", "right", field[0]), ("top", "bottom", field[1])):
         first = min(max(getattr(parameters, PARAMETERS[before]), LEAST_FIELD - half), half)
         second = min(max(getattr(parameters, PARAMETERS[after]), LEAST_FIELD - first), half)
         edges[before], edges[after] = first, second
@@ -58,14 +61,17 @@ def shutterEdges(parameters):
 
 def irisRadius(parameters):
     """mm at the detector, or None where the iris is open as far as the corners of the field or farther."""
-    halfWidth, halfHeight = halfField(parameters)
-    return None if parameters.iris**2 >= halfWidth**2 + halfHeight**2 else max(parameters.iris, LEAST_FIELD / 2)
+    return _iris(parameters, halfField(parameters))
+
+
+def _iris(parameters, field):
+    return None if parameters.iris**2 >= field[0] ** 2 + field[1] ** 2 else max(parameters.iris, LEAST_FIELD / 2)
 
 
 def collimationOf(parameters):
     """The Collimation, or None where nothing is closed. Shutters never meet: LEAST_FIELD stays open."""
-    edges, iris = shutterEdges(parameters), irisRadius(parameters)
-    halfWidth, halfHeight = halfField(parameters)
+    field = halfWidth, halfHeight = halfField(parameters)
+    edges, iris = _edges(parameters, field), _iris(parameters, field)
     if iris is None and edges == {"left": halfWidth, "right": halfWidth, "top": halfHeight, "bottom": halfHeight}:
         return None
     return Collimation(**edges, iris=iris)

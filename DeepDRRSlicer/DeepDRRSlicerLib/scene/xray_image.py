@@ -15,6 +15,7 @@ QUANTITY = "DeepDRRSlicer.Quantity"
 VIEW = "DeepDRRSlicer.View"
 CONTRAST = "DeepDRRSlicer.Contrast"  # iodine in mg/ml that was in the vessel, 0 for none
 SHUTTERS = "DeepDRRSlicer.Shutters"  # the collimation, as shutter_handles.collimationText has it
+SCATTER = "DeepDRRSlicer.Scatter"  # JSON: the model, and what it says of itself
 LOG_ATTENUATION = "-ln(signal / open field)"
 # Voxel value outside the shutters: less than any attenuation or difference, and drawn black whatever the window. It is
 # that far away so that the border is not seen to fade.

@@ -25,6 +25,7 @@ from DeepDRRSlicerLib.scene.job_settings import (
     gridAngles,
     reachableViews,
 )
+from DeepDRRSlicerLib.scene.scatter import MONTE_CARLO, chosenScatter
 from DeepDRRSlicerLib.ui.dependencies import slowBecause
 
 _POLL_MS = 100
@@ -83,9 +84,10 @@ class DatasetSection:
         ui.datasetPrimaryRangeLabel.setText(_("Within:") if plan == CONE else _("LAO / RAO ±:"))
         ui.datasetSecondaryRangeSlider.setEnabled(plan != CONE)
         ui.datasetStepSlider.setEnabled(plan == GRID)
-        for choice, (box, there) in self._formats.items():
+        for choice, (box, package) in self._formats.items():
+            there = package is None or find_spec(package) is not None
             box.setEnabled(there or getattr(parameters, choice))  # a scene from elsewhere may have chosen it
-        ui.datasetPlanLabel.setText(_planText(parameters))
+        ui.datasetPlanLabel.setText(" ".join(filter(None, (_planText(parameters), _scatterText(parameters)))))
         self._enable()
 
     def onPlan(self, index):
@@ -213,15 +215,12 @@ class DatasetSection:
         self._ui.datasetStatusLabel.setText(text)
 
     def _formatBoxes(self):
-        """parameter -> (check box, whether the packages of its format are there)."""
+        """parameter -> (check box, the package of its format or None)."""
         ui = self._ui
         boxes = (ui.datasetCocoCheckBox, ui.datasetWebDatasetCheckBox, ui.datasetDicomCheckBox, ui.datasetHdf5CheckBox)
         found = {}
         for box, (choice, (_writer, package)) in zip(boxes, FORMATS.items(), strict=True):
-            there = package is None or find_spec(package) is not None
-            if not there:
-                box.setToolTip(_("Needs the Python package {name}.").format(name=package))
-            found[choice] = box, there
+            found[choice] = box, package
         return found
 
 
@@ -246,6 +245,14 @@ def _planText(parameters):
     columns, rows = gridAngles(parameters)
     text = _("{count} images: {columns} × {rows} angles.")
     return text.format(count=len(columns) * len(rows), columns=len(columns), rows=len(rows))
+
+
+def _scatterText(parameters):
+    """A warning where each image takes long; empty else."""
+    if chosenScatter(parameters) != MONTE_CARLO:
+        return ""
+    text = _("Scatter by Monte Carlo: {count} million photons take seconds to minutes for each image.")
+    return text.format(count=f"{parameters.scatterPhotons:g}")
 
 
 def _progressText(progress, paused):

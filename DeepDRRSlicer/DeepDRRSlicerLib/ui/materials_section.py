@@ -216,6 +216,8 @@ class MaterialsSection:
             return _("Choose a CT.")
         parameters = self._parameters
         model = _("the network") if known else _("the threshold model")
+        if self._work.isRunning:
+            model = _("{model}, until the network is ready").format(model=model)
         if parameters.materials not in (SEGMENTATION, LABEL_MAP):
             return _("In use: {model}.").format(model=model)
         if self._node is None:

@@ -11,7 +11,7 @@ from DeepDRRSlicerLib.scene.patient import showPatient
 from DeepDRRSlicerLib.scene.request import centerOnCT
 from DeepDRRSlicerLib.scene.threed_view import frameCArm
 from DeepDRRSlicerLib.scene.xray_image import QUANTITY
-from DeepDRRSlicerLib.scene.xray_view import installLayout
+from DeepDRRSlicerLib.scene.xray_layout import installLayout
 
 
 class PatientSection:

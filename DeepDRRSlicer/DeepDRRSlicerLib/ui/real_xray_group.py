@@ -7,7 +7,7 @@ from slicer.i18n import tr as _
 
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.scene.real_xray import loadRealImage, loadRealPose, removeRealImage
-from DeepDRRSlicerLib.scene.xray_view import BESIDE_LAYOUT_ID, LAYOUT_ID, installLayout, registerLayout
+from DeepDRRSlicerLib.scene.xray_layout import BESIDE_LAYOUT_ID, LAYOUT_ID, installLayout, registerLayout
 
 _IMAGES = _("X-ray images (*.dcm *.ima *.nrrd *.mha *.nii *.png *.jpg *.tif);;All files (*)")
 _GEOMETRIES = _("Geometry (*.json *.dcm *.ima);;All files (*)")

@@ -8,12 +8,14 @@ from slicer.i18n import tr as _
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.device import load_device
 from DeepDRRSlicerLib.physics.detector import load_detector
-from DeepDRRSlicerLib.scene.picture_state import PASSED, PREVIEW
+from DeepDRRSlicerLib.scene.picture_state import PASSED, PREVIEW, REFERENCE
 from DeepDRRSlicerLib.scene.request import SPOT, settingsOf
 from DeepDRRSlicerLib.simulation.technique import MANUAL
-from DeepDRRSlicerLib.ui.dependencies import installMissing, slowBecause
+from DeepDRRSlicerLib.ui.backend_line import backendText, failureText, shortBackend
+from DeepDRRSlicerLib.ui.dependencies import slowBecause
 from DeepDRRSlicerLib.ui.pedal_controls import PedalControls
 from DeepDRRSlicerLib.ui.run_controls import RunControls
+from DeepDRRSlicerLib.ui.scatter_group import ScatterGroup, referenceText
 
 _GATHER_MS = 5  # several settings change together
 _SETTLE_MS = 250  # without a change: the hand has stopped
@@ -24,6 +26,7 @@ _MODES = {
     "cine": _("Automatic, as cine"),
     MANUAL: _("By hand"),
 }
+_KINDS = {PREVIEW: _("preview"), REFERENCE: _("reference, without dose")}
 
 
 class XRaySection:
@@ -34,20 +37,22 @@ class XRaySection:
     are what takes dose.
     """
 
-    def __init__(self, ui, fluoroscopy, requirements, onPicture):
+    def __init__(self, ui, fluoroscopy, packages, onPicture):
         self._ui = ui
         self._fluoroscopy = fluoroscopy
-        self._requirements = requirements
+        self._packages = packages
         self._onPicture = onPicture
         self._parameters = None
         self._settings = None
         self._obstacle = ""  # why X-rays that are on do not follow the settings
         self._started = 0.0
+        self._upToDate = True  # whether the picture was, before the reference image was asked for
         self._gather = self._timer(_GATHER_MS, self.preview)
         self._settle = self._timer(_SETTLE_MS, self.aim)
         self._poll = self._timer(_POLL_MS, self.onPoll, repeated=True)
         self._pedal = PedalControls(ui, fluoroscopy, self.onTrainStart, self.onPulse, self.onTrainEnd)
         self._runs = RunControls(ui, fluoroscopy.runExport)
+        self._scatter = ScatterGroup(ui, self.onReference, self.onCancelReference)
         self._modes = [*_MODES]
         for title in _MODES.values():
             ui.modeSelector.addItem(title)
@@ -68,6 +73,7 @@ class XRaySection:
         """Show another parameter node, or None, which lets go of a pending picture."""
         self._pedal.setParameters(parameters)
         self._runs.setParameters(parameters)
+        self._scatter.setParameters(parameters)
         if any(timer.isActive() for timer in (self._gather, self._settle, self._poll)):
             self._fluoroscopy.outdate()
         self._stop()
@@ -89,6 +95,7 @@ class XRaySection:
         """Have the picture follow if a setting of the view has changed."""
         settings = settingsOf(parameters)
         self._pedal.parametersChanged(parameters)
+        self._scatter.parametersChanged(parameters)
         self._showChoices(parameters)
         if parameters.ct is None:
             if self._settings is not None:
@@ -122,13 +129,32 @@ class XRaySection:
 
     def onApply(self):
         """Take a picture now, installing what it needs after asking."""
-        if installMissing(self._requirements):
-            self._fluoroscopy.prepareAnew()
+        self._packages.askOnFirstUse("numba")
         self._take(None)
 
     def onSpot(self):
         """Take a spot image."""
         self._take(SPOT)
+
+    def onReference(self):
+        """Have the present view made with scatter by the Monte Carlo."""
+        if self._pedal.isBusy:
+            return
+        upToDate = self.isIdle
+        self._stop()
+        self._ask(self._fluoroscopy.requestReference, None)
+        if self._poll.isActive():
+            self._scatter.begin()
+            self._upToDate = upToDate
+
+    def onCancelReference(self):
+        """Let go of it: the picture before stays, or the preview that it has displaced is made."""
+        self._stop()
+        self._fluoroscopy.cancelReference()
+        self._say(_("The reference image was stopped."))
+        if not self._upToDate:
+            self.outdate()
+            self.parametersChanged(self._parameters)
 
     def onMode(self, index):
         """Expose in another way."""
@@ -159,10 +185,12 @@ class XRaySection:
             self._fail(error)
             raise
         if radiograph is None:
+            self._scatter.show(self._fluoroscopy.progress)
             return
         self._poll.stop()
+        self._scatter.end(referenceText(radiograph) if self._scatter.isBusy else "")
         self._onPicture(radiograph)
-        kind = _("preview") if self._fluoroscopy.picture.state == PREVIEW else _("taken")
+        kind = _KINDS.get(self._fluoroscopy.picture.state, _("taken"))
         self._describe(radiograph, f"{kind} · {time.perf_counter() - self._started:.1f} s")
 
     # The pedal
@@ -193,6 +221,7 @@ class XRaySection:
             self.parametersChanged(self._parameters)
 
     def _followWithPreview(self):
+        self._scatter.end()
         self._fluoroscopy.settingsChanged()
         self._say(_("Updating ..."))
         if not self._gather.isActive():
@@ -229,9 +258,13 @@ class XRaySection:
         current = f"{technique['tube_current_ma']:.0f} mA · " if "tube_current_ma" in technique else ""
         self._say(
             f"{radiograph.metadata['c_arm']['view']} · {technique['kvp']} kV · {current}{technique['mas']:.3g} mAs · "
-            f"{radiograph.beam.size[0]} × {radiograph.beam.size[1]} · {what}",
-            " ".join(filter(None, (self._obstacle, radiograph.remarks, slowBecause()))),
+            f"{radiograph.beam.size[0]} × {radiograph.beam.size[1]} · {what} · "
+            f"{shortBackend(radiograph.metadata)}",
+            " ".join(
+                filter(None, (self._obstacle, failureText(radiograph.metadata), radiograph.remarks, slowBecause()))
+            ),
         )
+        self._ui.statusLabel.setToolTip(backendText(radiograph.metadata))
 
     def _showChoices(self, parameters):
         for button in (self._ui.applyButton, self._ui.spotButton):
@@ -271,6 +304,7 @@ class XRaySection:
         self._say("", str(error))
 
     def _stop(self):
+        self._scatter.end()
         for timer in (self._gather, self._settle, self._poll):
             timer.stop()
 

@@ -80,8 +80,9 @@ def electronics_rows(counts: Counts) -> Iterator[Row]:
     size, pitch = panel.pixel_grid(binning=3)
     at = view(size, pitch)
     dark = picture({"lead": 34.0}, panel, at, Technique(80, 10.0), seed=1).frame
-    finite = np.count_nonzero(~np.isfinite(dark.signal))
+    finite = int(np.count_nonzero(~np.isfinite(dark.signal)))
     yield Row("pixels behind 3 cm lead that are not finite", 0, "definition", finite, Absolute(0))
+    assert dark.counts is not None and panel.saturation is not None
     offset = float(dark.counts.mean())
     yield Row("counts behind 3 cm lead: dark offset", panel.dark_offset, "configured", offset, Absolute(0.1))
     # Rounding to whole counts, each of which is 9 unbinned pixels' energy, adds a little.
@@ -89,7 +90,9 @@ def electronics_rows(counts: Counts) -> Iterator[Row]:
     yield Row("noise behind 3 cm lead, keV", noise, "configured", float(dark.signal.std()), Relative(0.01))
     yield Row("pixels there clipped at 0 counts", 0, "definition", dark.clipped[0], Absolute(0))
     full = picture({"water": 0.0}, panel, at, Technique(80, 100.0), seed=1).frame
-    yield Row("least counts in 100 mAs of open field", panel.saturation, "configured", full.counts.min(), Absolute(0))
+    assert full.counts is not None
+    least = float(full.counts.min())
+    yield Row("least counts in 100 mAs of open field", panel.saturation, "configured", least, Absolute(0))
     yield Row("pixels counted as clipped there", full.signal.size, "definition", full.clipped[1], Absolute(0))
 
 

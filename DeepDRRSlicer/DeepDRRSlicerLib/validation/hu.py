@@ -29,7 +29,7 @@ def scale_rows(counts: Counts) -> Iterator[Row]:
     """The same for HU between the tissues: a CT of the mixture must show the HU it came from."""
     hu = np.arange(-900, int(HUModel().metal_threshold) + 1, 100)
     rows = [
-        Row(f"HU of what {h} HU is taken for", h, "definition", ours, Absolute(max(_LEAST, _PART * abs(h))))
+        Row(f"HU of what {h} HU is taken for", float(h), "definition", ours, Absolute(max(_LEAST, _PART * abs(h))))
         for h, ours in zip(hu, _hounsfield(hu), strict=True)
     ]
     yield from worst(rows, counts)
@@ -42,7 +42,7 @@ def attenuation_rows(counts: Counts) -> Iterator[Row]:
     water = float(mu[hu == 0][0])
     yield Row("mu(60 keV) of what 0 HU is taken for, 1/cm", _WATER_AT_60_KEV, "NIST", water, Relative(0.005))
     # Steps of one HU; densities are rounded to 1/65535 of the largest, mu to less than 1e-4 of water's.
-    falls = np.count_nonzero(np.diff(mu) < -1e-4 * _WATER_AT_60_KEV)
+    falls = int(np.count_nonzero(np.diff(mu) < -1e-4 * _WATER_AT_60_KEV))
     yield Row("HU from which mu(60 keV) falls, -1000 to metal", 0, "definition", falls, Absolute(0))
     steepest = (mu[10:] - mu[:-10]).max() / _WATER_AT_60_KEV
     yield Row("largest rise of mu(60 keV) in 10 HU / water's mu", 0.01, "definition", float(steepest), Absolute(0.01))

@@ -48,7 +48,7 @@ def slanted_edge_mtf(image: np.ndarray, distance: np.ndarray, pitch: float, freq
 
 def noise_power(noise: Iterable[np.ndarray]) -> np.ndarray:
     """Mean squared Fourier amplitudes (rows, cols // 2 + 1) of frames of noise, per pixel: white noise's variance."""
-    total, number = 0.0, 0
+    total, number = np.zeros(()), 0
     for frame in noise:
         total = total + np.abs(np.fft.rfft2(frame.astype(np.float64))) ** 2 / frame.size
         number += 1

@@ -28,7 +28,9 @@ _QUANTA, _KEV = 200, 50.0
 
 def slope_rows(counts: Counts) -> Iterator[Row]:
     """Variance against mean over eight exposures: a line, its slope and its intercept."""
-    shaped = load_detector("mobile_flat_panel").scintillator.swank
+    scintillator = load_detector("mobile_flat_panel").scintillator
+    assert scintillator is not None
+    shaped = scintillator.swank
     for water, (where, reference) in _SLOPES.items():
         slope, intercept, off = _line(csi_panel(electronic_noise=_ELECTRONIC), water)
         yield Row(f"variance / mean {where}, keV", reference, "spekpy", slope, Relative(0.01))
@@ -87,7 +89,7 @@ def frame_rows(counts: Counts) -> Iterator[Row]:
         ours = float(np.corrcoef((one - still).ravel(), (frame - still).ravel())[0, 1])
         # Noise is alike over a few pixels, so that of 262,144 some 20,000 count: 4 standard errors.
         yield Row(f"correlation of the noise of {what}", 0.0, "definition", ours, Absolute(0.03))
-    differing = np.count_nonzero(one != again)
+    differing = int(np.count_nonzero(one != again))
     yield Row("pixels that differ for the same seed and frame", 0, "definition", differing, Absolute(0))
 
 
@@ -96,13 +98,13 @@ def _line(detector: Detector, water: float) -> tuple[float, float, float]:
     at, areas = view(_SIZE, _PITCH), {"water": water}
     without_noise = picture(areas, detector, at, Technique(mas=1.0)).frame.signal.astype(np.float64)
     photons_per_mas = beam(80, areas, {"aluminium": 3.0})[1].sum() * _PITCH**2
-    means, variances = [], []
+    all_means, all_variances = [], []
     for number, photons in enumerate(_PHOTONS):
         technique = Technique(mas=photons / photons_per_mas)
         noisy = picture(areas, detector, at, technique, seed=1, frame=number).frame.signal
-        means.append(technique.mas * without_noise.mean())
-        variances.append((noisy - technique.mas * without_noise).var())
-    means, variances = np.array(means), np.array(variances)
+        all_means.append(technique.mas * without_noise.mean())
+        all_variances.append((noisy - technique.mas * without_noise).var())
+    means, variances = np.array(all_means), np.array(all_variances)
     slope, intercept = np.polyfit(means, variances, 1, w=1 / variances)
     ratios = variances / (slope * means + intercept)
     return float(slope), float(intercept), float(ratios[np.abs(ratios - 1).argmax()])

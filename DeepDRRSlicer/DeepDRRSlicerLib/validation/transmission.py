@@ -47,7 +47,7 @@ def hardening_rows(counts: Counts) -> Iterator[Row]:
         per_area = [-np.log(_transmissions(material, areas, kvp, ideal())) / areas for kvp in _VOLTAGES]
         steps = np.diff(per_area)
         what = f"steps of thickness without hardening, of {steps.size}: {material}"
-        yield Row(what, 0, "definition", np.count_nonzero(~(steps < 0)), Absolute(0))
+        yield Row(what, 0, "definition", int(np.count_nonzero(~(steps < 0))), Absolute(0))
 
 
 def _transmissions(material: str, areas, kvp: int, detector) -> np.ndarray:

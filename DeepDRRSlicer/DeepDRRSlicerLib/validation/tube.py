@@ -79,7 +79,8 @@ def _filter_for(hvl: float) -> float:
 def heel_rows(counts: Counts) -> Iterator[Row]:
     """Air kerma across the field with the anode at the left."""
     columns = np.array([10.0 * x for x in _HEEL])
-    beam = ConeBeam([0, 0, -1000], [columns[0], 0, 0], [1, 0, 0], [0, 1, 0], (50, 50), (1, len(columns)))
+    source, pixel00, e_c, e_r = np.array([[0, 0, -1000], [columns[0], 0, 0], [1, 0, 0], [0, 1, 0]], dtype=np.float64)
+    beam = ConeBeam(source, pixel00, e_c, e_r, (50, 50), (1, len(columns)))
     spectrum = tube_spectrum(80, {"Al": 3.0})
     kerma = heel_kerma(spectrum, heel_layer(beam, (-1.0, 0.0), 80))[0] * inverse_square(pixel_distance(beam))[0]
     for (x, reference), ours in zip(_HEEL.items(), kerma, strict=True):

@@ -7,6 +7,9 @@ import time
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -17,12 +20,15 @@ class Timing:
     cpu: float
 
 
-def timed(function: Callable, at_least: int = 3, seconds: float = 0.5, at_most: int = 20) -> tuple[Timing, object]:
+def timed(
+    function: Callable[[], Result], at_least: int = 3, seconds: float = 0.5, at_most: int = 20
+) -> tuple[Timing, Result]:
     """(timing, result of the last call) of `at_least` calls, and more until `seconds` have passed.
 
     The least of each is what the program needs; what is above it, other programs took.
     """
-    clocks, cpus = [], []
+    clocks: list[float] = []
+    cpus: list[float] = []
     begin = time.perf_counter()
     while len(clocks) < at_least or (time.perf_counter() - begin < seconds and len(clocks) < at_most):
         clock, cpu = time.perf_counter(), time.process_time()
@@ -32,7 +38,7 @@ def timed(function: Callable, at_least: int = 3, seconds: float = 0.5, at_most: 
     return Timing(1e3 * min(clocks), 1e3 * min(cpus)), result
 
 
-def allocated(function: Callable[[], object]) -> tuple[object, float]:
+def allocated(function: Callable[[], Result]) -> tuple[Result, float]:
     """(result, MB that its result still holds), as Python's allocators see it."""
     tracemalloc.start()
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -43,7 +43,11 @@ def with_channels(volume: MaterialVolume, channels: int) -> MaterialVolume:
 
 
 def projection_rows(
-    volume: MaterialVolume, channels: int, sizes: Sequence[int], threads: Sequence[int], peers: dict[str, Sequence[int]]
+    volume: MaterialVolume,
+    channels: int,
+    sizes: Sequence[int],
+    threads: Sequence[int],
+    peers: Mapping[str, Sequence[int]],
 ) -> Iterator[Row]:
     """Our projector for all sizes and numbers of threads, and `peers` {name: sizes} with the most threads.
 

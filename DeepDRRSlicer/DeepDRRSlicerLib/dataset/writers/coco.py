@@ -58,7 +58,7 @@ def image_entry(record: Mapping) -> dict:
 def annotation_entries(record: Mapping, categories: Sequence[dict], first_id: int) -> list[dict]:
     """COCO's `annotations` of one image: segments and tools that are visible, then the landmarks as keypoints."""
     numbers = {(c["supercategory"], c["name"]): c["id"] for c in categories}
-    entries = []
+    entries: list[dict] = []
     for kind, label in _labels(record):
         if label["box"] is None:
             continue

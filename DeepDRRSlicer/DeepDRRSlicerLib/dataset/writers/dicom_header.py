@@ -151,8 +151,8 @@ def _private(data, annotations: Sequence[Mapping]) -> None:
     places = [geometry.placement(record_beam(a)) for a in annotations]
     block = data.private_block(geometry.GROUP, geometry.CREATOR, create=True)
     distances = [_source_isocenter_distance(a) for a in annotations]
-    if None not in distances:
-        isocenters = [p.isocenter(sod) for p, sod in zip(places, distances)]
+    isocenters = [p.isocenter(sod) for p, sod in zip(places, distances) if sod is not None]
+    if len(isocenters) == len(places):
         _add(block, geometry.ISOCENTER, "FD", [x for point in isocenters for x in point])
     _add(block, geometry.ROLL, "FD", [p.roll for p in places])
     _add(block, geometry.OFFSET, "FD", [x for p in places for x in p.offset])
