@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = parser().parse_args(arguments)
         options.run(options)
     except InputError as error:
-        print(f"deepdrr-slicer: {' '.join(str(error).split())}", file=sys.stderr)  # one line, whatever it quotes
+        said = " ".join(str(error).split()).encode("utf-8", "backslashreplace").decode()  # one line, whatever it quotes
+        print(f"deepdrr-slicer: {said}", file=sys.stderr)
         return 2
     except MemoryError:
         print("deepdrr-slicer: This needs more memory than there is; use a smaller CT or image.", file=sys.stderr)

@@ -7,16 +7,19 @@ from math import factorial
 import numpy as np
 import pytest
 
+from DeepDRRSlicerLib.anatomy.phantom import chest_phantom
 from DeepDRRSlicerLib.geometry.carm import CArmPose
 from DeepDRRSlicerLib.geometry.device import load_device
 from DeepDRRSlicerLib.physics.blur import aperture_blur, aperture_weights, screen_blur, screen_weights
 from DeepDRRSlicerLib.physics.collimation import Collimation
 from DeepDRRSlicerLib.physics.detector import load_detector
+from DeepDRRSlicerLib.projection.cuda.driver import DeviceError
 from DeepDRRSlicerLib.projection.cuda.projector import Areas
 from DeepDRRSlicerLib.simulation.acquisition import Acquisition, Automatic
 from DeepDRRSlicerLib.simulation.card_frames import CardFrames
 from DeepDRRSlicerLib.simulation.exposing import Shadow, expose
 from DeepDRRSlicerLib.simulation.formation_plan import why_not
+from DeepDRRSlicerLib.simulation.simulator import Simulator
 from DeepDRRSlicerLib.simulation.technique import Technique
 from host_cuda.compile import MISSING
 from host_cuda.driver import HostDriver
@@ -229,3 +232,72 @@ def test_normal_and_poisson_numbers(numbers, mean):
     for k in range(12):
         share = np.exp(-mean) * mean**k / factorial(k)
         assert (poisson == k).mean() == pytest.approx(share, abs=4.5 * np.sqrt(share / n) + 1e-6)
+
+
+class Counting(HostDriver):
+    """most_images: that one launch may form, as if memory ended there; left: launches until the card is lost."""
+
+    def __init__(self, most_images=99):
+        super().__init__()
+        self.most_images, self.left, self.images = most_images, 10**9, []
+
+    def close(self):
+        pass
+
+    def launch(self, kernel, grid, block, arguments):
+        self.left -= 1
+        if self.left < 0:
+            raise DeviceError("the card was lost", lost=True)
+        if kernel.name == "read_out":
+            if grid[2] > self.most_images:
+                raise DeviceError("the card has not enough free memory", out_of_memory=True)
+            self.images.append(grid[2])
+        super().launch(kernel, grid, block, arguments)
+
+
+def simulator_on(monkeypatch, driver):
+    from DeepDRRSlicerLib.projection.cuda import device_thread
+
+    device = device_thread.DeviceThread(lambda: driver)
+    monkeypatch.setattr(device_thread, "shared_device", lambda *_: device)
+    return Simulator(chest_phantom(8.0).ct, backend="cuda")
+
+
+def views(simulator, count):
+    center = simulator.ct.center_ras
+    return [CArmPose(20.0 * n, 0, center, 1000, 600, (72, 96), (3.0, 3.0)).beam() for n in range(count)]
+
+
+def test_frames_of_many_views_are_made_in_batches_on_the_card(monkeypatch):
+    driver = Counting()
+    simulator, how = simulator_on(monkeypatch, driver), acquisition("ideal")
+    beams = views(simulator, 5)
+    frames = list(simulator.frames_only(beams, how))
+    assert driver.images == [5]
+    on_cpu = Simulator(simulator.ct, backend="cpu")
+    for beam_, frame in zip(beams, frames, strict=True):
+        expected = on_cpu.simulate(beam_, how).signal
+        # Projectors and filters' tails differ where voxels of 8 mm end, and at the picture's border.
+        assert np.sqrt(np.mean((frame.signal - expected) ** 2)) < 2e-3 * expected.max()
+        assert np.median(np.abs(frame.signal - expected)) < 3e-4 * expected.max()
+
+
+def test_batches_shrink_to_the_memory_and_the_cpu_takes_over_a_lost_card(monkeypatch):
+    driver, how = Counting(most_images=2), acquisition(seed=4)
+    simulator = simulator_on(monkeypatch, driver)
+    frames = list(simulator.frames_only(views(simulator, 5), how))
+    assert driver.images == [2, 2, 1]
+    driver.most_images, driver.left = 99, 8  # a batch and a half
+    broken = list(simulator.frames_only(views(simulator, 5), how))
+    assert len(broken) == 5 and simulator.projector.name == "cpu" and "lost" in simulator.projector.note
+    # Means agree, but every pixel has the noise of whichever made it.
+    for a, b in zip(frames, broken, strict=True):
+        assert a.signal.mean() == pytest.approx(b.signal.mean(), rel=0.02)
+
+
+def test_what_only_the_cpu_does_it_does(monkeypatch):
+    driver = Counting()
+    simulator = simulator_on(monkeypatch, driver)
+    how = replace(acquisition(seed=1), technique=Automatic("fluoro"))
+    (frame,) = simulator.frames_only(views(simulator, 1), how)
+    assert driver.images == [] and frame.signal.shape == (72, 96)

@@ -6,9 +6,12 @@ import argparse
 import platform
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
+import DeepDRRSlicerLib
 from DeepDRRSlicerLib.errors import InputError
+from DeepDRRSlicerLib.projection.cuda.drivers import CHOICES
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,10 @@ def add_parser(commands) -> None:
         "--full", action="store_true", help="256 to 2048 pixels, 1 to 5 materials, 1 to all threads; takes minutes"
     )
     command.add_argument("--threads", type=int, metavar="N", help="use at most so many (default: all cores)")
+    command.add_argument("--backend", choices=("cpu", "cuda"), default="cpu", help="what is measured: the CPU, or a "
+                         "card with all that it can do (default: %(default)s)")  # fmt: skip
+    command.add_argument("--cuda-driver", choices=CHOICES, default="auto", help="package that talks to the card "
+                         "(default: %(default)s, the first that works)")  # fmt: skip
     command.set_defaults(run=run)
 
 
@@ -54,15 +61,53 @@ def run(options: argparse.Namespace) -> None:
 
     if options.threads is not None and options.threads < 1:
         raise InputError(f"The number of threads must be 1 or more, not {options.threads}.")
+    device = _card(options.cuda_driver) if options.backend == "cuda" else None
     threads = options.threads or available_cores()
     ct, name = _ct(options.ct)
     columns, rows, slices = ct.size
     print(f"{name}, {columns} x {rows} x {slices} voxels; {platform.system()} {platform.machine()}, {threads} threads")
+    if device is not None:
+        _print_card(ct, device)
+        return
     print("clock and CPU: the least of several calls; CPU: all threads together; MB: held while ready to project")
     print("error: relative RMS of area densities against a float64 ray march (of the spectral stage: the largest)\n")
     print(HEADER)
     for row in rows_of(ct, FULL if options.full else QUICK, threads):
         print(line(row), flush=True)
+
+
+def _card(driver: str):
+    """The thread of the card. Raises InputError where none can be used."""
+    from DeepDRRSlicerLib.projection.cuda.device_thread import shared_device
+    from DeepDRRSlicerLib.projection.cuda.driver import DeviceError
+
+    try:
+        return shared_device(driver)
+    except DeviceError as error:
+        raise InputError(f"There is nothing to measure: {error}.") from error
+
+
+def _print_card(ct, device) -> None:
+    """The table of a card, with what it was made by. Raises InputError where the card fails."""
+    from DeepDRRSlicerLib.commands.benchmark.cuda import HEADER, card_rows, line
+    from DeepDRRSlicerLib.projection.cuda import libcuda, nvrtc
+    from DeepDRRSlicerLib.projection.cuda.driver import DeviceError
+
+    card = libcuda.first_card()
+    known, compiler = (".".join(map(str, v)) for v in (card.version, nvrtc.version(card.version[0])))
+    print(f"{date.today()}, DeepDRRSlicer {DeepDRRSlicerLib.__version__}")
+    print(f"{card.name} by {device.name}, driver for CUDA {known}, NVRTC {compiler}")
+    print(
+        "ms: of a batch until all is done, the least of several; radiographs with the copy to the host, others without"
+    )
+    print("share: of the card's best rate of texture samples")
+    print("error: relative RMS of area densities against a float64 ray march\n")
+    print(HEADER)
+    try:
+        for row in card_rows(ct, device):
+            print(line(row), flush=True)
+    except DeviceError as error:
+        raise InputError(f"The measurement ended early: {error}.") from error
 
 
 def rows_of(ct, plan: Plan, threads: int) -> Iterator:

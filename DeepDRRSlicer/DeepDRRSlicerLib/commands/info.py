@@ -68,4 +68,4 @@ def _cpu() -> str:
         import numba
     except ImportError:
         return "cpu, slow without numba: install it for pictures at full speed"
-    return f"cpu, {numba.config.NUMBA_NUM_THREADS} threads"
+    return f"cpu, {numba.config.NUMBA_NUM_THREADS} threads"  # type: ignore[attr-defined]  # set when it is imported

@@ -22,8 +22,8 @@ from pathlib import Path
 import numpy as np
 
 from DeepDRRSlicerLib.errors import InputError
-from DeepDRRSlicerLib.geometry.dicom_structure import check_structure
 from DeepDRRSlicerLib.geometry.carm import detector_axes
+from DeepDRRSlicerLib.geometry.dicom_structure import check_structure
 
 VIEW_POSITIONS = {"PA": (0.0, 0.0), "AP": (180.0, 0.0), "LL": (90.0, 0.0), "RL": (-90.0, 0.0)}
 _DIRECTIONS = {"R": (1, 0, 0), "L": (-1, 0, 0), "A": (0, 1, 0), "P": (0, -1, 0), "H": (0, 0, 1), "F": (0, 0, -1)}
@@ -104,7 +104,7 @@ def read_dicom_pose(path: str | Path) -> DicomPose:
 
 
 def open_dicom(path: str | Path, refusal: str, **how):
-    """The pydicom dataset of a file. refusal: what is said of a file that is none; how: as dcmread. Raises InputError."""
+    """The pydicom dataset of a file. refusal: what is said of one that is none; how: as dcmread. Raises InputError."""
     try:
         import pydicom
     except ImportError as error:

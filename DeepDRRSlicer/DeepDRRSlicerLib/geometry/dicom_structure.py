@@ -25,8 +25,9 @@ _DEFLATED = b"1.2.840.10008.1.2.1.99"
 def check_structure(path: Path) -> int:
     """Number of elements in a DICOM file, as far as it can be followed.
 
-    Raises InputError for values that reach beyond the end of the file, for more than `MOST_ELEMENTS`, for sequences deeper than `MOST_LEVELS`, and for a file that is
-    packed as a whole, so that nobody knows how large it becomes. Raises OSError where the file cannot be read.
+    Raises InputError for values that reach beyond the end of the file, for more than `MOST_ELEMENTS`, for sequences
+    deeper than `MOST_LEVELS`, and for a file that is packed as a whole, so that nobody knows how large it becomes.
+    Raises OSError where the file cannot be read.
     """
     if not path.stat().st_size:  # nothing to map
         return 0

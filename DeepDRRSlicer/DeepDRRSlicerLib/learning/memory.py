@@ -52,7 +52,8 @@ def _left_in_container():
 
 
 def _windows() -> int:
-    assert sys.platform == "win32"
+    if sys.platform != "win32":
+        return _UNKNOWN
 
     class Status(ctypes.Structure):
         _fields_ = [("length", ctypes.c_ulong), ("load", ctypes.c_ulong)] + [

@@ -8,7 +8,9 @@ from itertools import product
 import numpy as np
 
 OVERLAP = 32  # working voxels that neighbouring tiles share at least, where the answer goes over from one to the next
-MOST_TILE_VOXELS = 1_400_000  # so that a tile takes about a second, after which one may stop, and less than half a GB
+# No larger than it has to be: a network that was trained on cubes of 48 voxels, whose deep layers see the border from
+# everywhere, finds a tenth less bone in tiles of 120.
+MOST_TILE_VOXELS = (2 * OVERLAP) ** 3
 
 
 @dataclass(frozen=True)

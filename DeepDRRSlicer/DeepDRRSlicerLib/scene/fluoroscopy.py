@@ -38,6 +38,7 @@ class Fluoroscopy:
         self._live = LatestWorker(self._work, "DeepDRRSlicer live")
         self._previewing = False
         self.progress = Progress()  # of the reference image that was asked for last
+        self._referring = False  # whether such an image was asked for last
         self._reference = None  # (settings, Radiograph) of the one on show
         self._train = None
         self._trainMode = None
@@ -125,7 +126,7 @@ class Fluoroscopy:
             return made, self.picture.refer, False
 
         self._live.submit(work)
-        self._previewing = False
+        self._previewing, self._referring = False, True
 
     def cancelReference(self):
         """Let go of it; the picture on show stays what it was."""
@@ -165,7 +166,8 @@ class Fluoroscopy:
         if outcome.error is not None:
             if not outcome.newest:
                 return None
-            self.picture.set(PASSED)
+            if not self._referring:  # else the picture on show is what it was
+                self.picture.set(PASSED)
             raise outcome.error
         radiograph, takeIn, coarse = outcome.result
         takeIn(parameters, radiograph)
@@ -285,7 +287,7 @@ class Fluoroscopy:
             raise
         work = lambda shouldStop: (self._views.simulate(request, shouldStop), takeIn, coarse)  # noqa: E731
         self._live.submit(work, interrupt=not self._previewing)
-        self._previewing = coarse
+        self._previewing, self._referring = coarse, False
 
     def _shownReference(self, parameters):
         """The reference image, if that is what is on show, and of the present view; else None."""

@@ -16,6 +16,7 @@ import numpy as np
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.physics.collimation import penumbra_width
 from DeepDRRSlicerLib.physics.readout import Frame, counts_per_kev
+from DeepDRRSlicerLib.projection.cuda.driver import DeviceError
 from DeepDRRSlicerLib.projection.projector import Stopped
 from DeepDRRSlicerLib.projection.tools import traced_materials
 from DeepDRRSlicerLib.simulation.acquisition import Acquisition
@@ -74,14 +75,22 @@ class CardFrames:
             pairs = list(group)
             rows, columns = pairs[0][0].size
             most = max(1, _BATCH_BYTES // (4 * rows * columns * (len(materials) + _IMAGES)))
-            for first in range(0, len(pairs), most):
+            while pairs:
                 if should_stop():
                     raise Stopped
-                batch, blurs = zip(*pairs[first : first + most], strict=True)
-                blurs = [penumbra_width(acquisition.device.focal_spot, beam.sid, d) for beam, d in zip(batch, blurs)]
-                areas = card.project_on_device(batch, tools)
-                yield from self.formed(areas, materials, batch[0], acquisition, blurs, number)
+                batch, far = zip(*pairs[:most], strict=True)
+                blurs = [penumbra_width(acquisition.device.focal_spot, beam.sid, d) for beam, d in zip(batch, far)]
+                try:
+                    areas = card.project_on_device(batch, tools)
+                    made = self.formed(areas, materials, batch[0], acquisition, blurs, number)
+                except DeviceError as error:
+                    if not error.out_of_memory or most == 1:
+                        raise
+                    most //= 2
+                    continue
+                yield from made
                 number += len(batch)
+                del pairs[: len(batch)]
 
     def formed(
         self,

@@ -133,7 +133,7 @@ def irradiate(shadow: Shadow, acquisition: Acquisition, should_stop: Callable[[]
         told = {"model": acquisition.scatter.name, "warning": found.warning} | found.details
     gain = field_gain(detector, beam.size, beam.pitch)
     kerma_share = share if heel is None else share * heel_kerma(spectrum, heel)
-    if detector.field_shape == "circular":
+    if gain is not None and detector.field_shape == "circular":
         kerma_share = kerma_share * (gain > 0)  # the tube's iris keeps the beam on the round entrance
     if acquisition.distortion:
         mean, variance, flat, share = distorted(np.stack([mean, variance, flat, share]), detector.distortion)
@@ -211,6 +211,7 @@ def _scatter(shadow: Shadow, acquisition: Acquisition, technique: Technique, sha
         passed = primary / open_detected(spectrum, detector)[0]
     transmission = np.ones(shadow.beam.size, dtype=np.float32)
     transmission[window] = passed
+    assert shadow.volume is not None and acquisition.scatter is not None
     view = Irradiated(
         shadow.volume, shadow.tools, shadow.beam, shadow.area_density, shadow.materials, transmission, share,
         technique.kvp, spectrum, detector,

@@ -19,16 +19,21 @@ from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.geometry.carm import positioner_angles
 from DeepDRRSlicerLib.geometry.device import Device
 from DeepDRRSlicerLib.geometry.files import beam_to_dict
+from DeepDRRSlicerLib.physics.readout import Frame
 from DeepDRRSlicerLib.projection.projector import make_projector
 from DeepDRRSlicerLib.simulation.acquisition import Acquisition
 from DeepDRRSlicerLib.simulation.decomposition import THRESHOLD, Decomposition, never, unheard
 from DeepDRRSlicerLib.simulation.exposing import Irradiation, Shadow, field_window, irradiate, read_frame
+from DeepDRRSlicerLib.simulation.formation_plan import why_not
 from DeepDRRSlicerLib.simulation.radiograph import Radiograph
 
 if TYPE_CHECKING:
+    from DeepDRRSlicerLib.projection.cuda.driver import Driver
     from DeepDRRSlicerLib.projection.tools import Tool
+    from DeepDRRSlicerLib.simulation.card_frames import CardFrames
     from DeepDRRSlicerLib.simulation.contrast import Contrast
 
+_AT_ONCE = 64  # frames that a card is asked for together
 _THINNED = 4  # every so many pixels and rows are looked at to tell how much tissue is missing
 
 
@@ -81,6 +86,7 @@ class Simulator:
         self._ct_hash = content_hash(ct)
         self._inner = without_padding(ct)
         self._last: _Seen | None = None
+        self._card_frames: tuple[Driver, CardFrames] | None = None
 
     def settings_hash(self, beam: ConeBeam, acquisition: Acquisition, tools: Sequence[Tool] = ()) -> str:
         """Hex digest of everything that decides the image: CT, materials, view, tools, acquisition, version."""
@@ -118,6 +124,49 @@ class Simulator:
             this = replace(acquisition, frame=acquisition.frame + number)
             radiograph, held = self.pulse(beam, this, tools, held, should_stop=should_stop)
             yield radiograph
+
+    def frames_only(
+        self,
+        beams: Iterable[ConeBeam],
+        acquisition: Acquisition,
+        tools: Sequence[Tool] = (),
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Frame]:
+        """What the electronics put out of many views, and nothing else of them: the fastest way to pictures.
+
+        On a card they are made there, batch by batch, from voxels to counts, where `formation_plan.why_not` has nothing
+        against it; else one by one as `simulate` makes them. Frames are numbered from that of the acquisition on, and
+        without lag. Raises as `simulate`.
+        """
+        beams, done = list(beams), 0
+        if self.projector.name == "cuda" and not why_not(acquisition):
+            from DeepDRRSlicerLib.projection.cuda.driver import DeviceError
+
+            try:
+                for frame in self._frames_on_card(beams, acquisition, tools, should_stop):
+                    yield frame
+                    done += 1
+            except DeviceError:  # from now on the CPU serves
+                pass
+        for number, beam in enumerate(beams[done:], acquisition.frame + done):
+            made = self.simulate(beam, replace(acquisition, frame=number), tools, should_stop)
+            readout = made.metadata["readout"]
+            yield Frame(made.signal, made.counts, (readout["zero_pixels"], readout["saturated_pixels"]))
+
+    def _frames_on_card(self, beams, acquisition: Acquisition, tools, should_stop) -> Iterator[Frame]:
+        from DeepDRRSlicerLib.simulation.card_frames import CardFrames
+
+        for first in range(0, len(beams), _AT_ONCE):
+            batch = beams[first : first + _AT_ONCE]
+            distances = [self._object_distance(beam) for beam in batch]
+            this = replace(acquisition, frame=acquisition.frame + first)
+
+            def made(card, driver, stop, batch=batch, distances=distances, this=this):
+                if self._card_frames is None or self._card_frames[0] is not driver:
+                    self._card_frames = driver, CardFrames(driver)
+                return list(self._card_frames[1].frames(card, batch, this, distances, tools, stop))
+
+            yield from self.projector.compute(made, should_stop)
 
     def pulse(
         self,
@@ -215,9 +264,12 @@ class Simulator:
             whole[:, *window] = areas
             areas = whole
         areas.flags.writeable = False  # the next frame uses them, too
+        return Shadow(areas, materials, beam, self._object_distance(beam), self._volume, tuple(tools))
+
+    def _object_distance(self, beam: ConeBeam) -> float:
+        """mm from the source to the plane through the middle of the CT, or to the detector where that is nearer."""
         distance = float((self.ct.center_ras - beam.source) @ beam.normal)
-        nearest = min(distance, beam.sid) if distance > 0 else beam.sid
-        return Shadow(areas, materials, beam, nearest, self._volume, tuple(tools))
+        return min(distance, beam.sid) if distance > 0 else beam.sid
 
     def _view_hash(self, beam: ConeBeam, tools: Sequence[Tool], contrast: Contrast | None = None) -> str:
         medium = {"contrast": contrast.to_dict() | {"surface": contrast.vessel.digest}} if contrast else {}

@@ -14,7 +14,7 @@ def backendText(metadata):
     """One line for people, of a radiograph's metadata."""
     backend, failed = metadata["backend"], metadata.get("backend_note")
     if backend.startswith("cuda"):
-        others = [f"{name}: {why}" for name, why in drivers.why_not().items() if why and name not in backend]
+        others = [f"not {name}: {why}" for name, why in drivers.why_not().items() if why and name not in backend]
         return _("Computed by {backend}.").format(backend="; ".join([backend, *others]))
     why = failed or next((why for why in drivers.why_not().values() if why), None)
     if why is None:

@@ -42,7 +42,8 @@ class ScatterGroup:
         ui.scatterLimitSelector.connect("activated(int)", self.onLimit)
         ui.referenceButton.connect("clicked(bool)", onReference)
         ui.cancelReferenceButton.connect("clicked(bool)", onCancel)
-        self.end()
+        self._say("")
+        self._enable()
 
     def setParameters(self, parameters):
         """Show another parameter node, or None."""
@@ -104,7 +105,9 @@ class ScatterGroup:
         self._say(self._progressText(progress))
 
     def end(self, text=""):
-        """It is there, or has been let go of: say so."""
+        """It is there, or has been let go of: say so. Each step of a C-arm that moves comes here."""
+        if not self.isBusy and text == self._text:
+            return
         self._started = None
         self._say(text)
         self._enable()
@@ -115,6 +118,7 @@ class ScatterGroup:
         return self._started is not None
 
     def _say(self, text):
+        self._text = text
         self._ui.referenceLabel.setText(text)
         self._ui.referenceLabel.setVisible(bool(text))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -44,7 +45,10 @@ class CardRow:
     error: float | None = None
 
 
-HEADER = f"{'':38} {'channels':>8} {'size':>6} {'batch':>6} {'ms':>9} {'views/s':>9} {'GSample/s':>9} {'share':>6} {'error':>8}"
+_COLUMNS = (
+    f"{'channels':>8} {'size':>6} {'batch':>6} {'ms':>9} {'views/s':>9} {'GSample/s':>9} {'share':>6} {'error':>8}"
+)
+HEADER = f"{'':38} {_COLUMNS}"
 
 
 def line(row: CardRow) -> str:
@@ -86,7 +90,10 @@ def sample_rate(driver, channels: int) -> float:
     sums = driver.buffer(4 * _PIXELS * _PIXELS)
     grid = (_PIXELS // 16, _PIXELS // 16, 1)
     arguments = (texture, np.int32(side), np.int32(_STEPS), sums)
-    took = _least(driver, lambda: driver.launch(kernel, grid, (16, 16, 1), arguments))
+    driver.launch(kernel, grid, (16, 16, 1), arguments)
+    took = min(
+        driver.milliseconds(lambda: driver.launch(kernel, grid, (16, 16, 1), arguments)) for _ in range(_REPEATS)
+    )
     texture.free()
     sums.free()
     return 1e3 * _PIXELS * _PIXELS * _STEPS / took
@@ -111,7 +118,7 @@ def samples_taken(volume: MaterialVolume, part: Packed, beams: list[ConeBeam]) -
 
 
 def projection_rows(volume: MaterialVolume, size: int, best: float, device: DeviceThread) -> Iterator[CardRow]:
-    """A batch of views, and one alone, without the copy to the host: of what is on the card, what is done there.
+    """A batch of views, and one alone, without the copy to the host.
 
     best: samples a second at most.
     """
@@ -122,9 +129,11 @@ def projection_rows(volume: MaterialVolume, size: int, best: float, device: Devi
         from DeepDRRSlicerLib.projection.cuda.projector import CudaProjector
 
         card = CudaProjector(volume, driver)
-        times = [_least(driver, lambda b=some: card.project_on_device(b)) for some in (beams, beams[:1])]
         exact = CudaProjector(volume, driver, exact=True)
-        times.append(_least(driver, lambda: exact.project_on_device(beams)))
+        times = [
+            _least_on_clock(partial(each.project_on_device, some), driver.synchronize)
+            for each, some in ((card, beams), (card, beams[:1]), (exact, beams))
+        ]
         images = [each.project(beams[:1])[0] for each in (card, exact)]
         card.free()
         exact.free()
@@ -188,18 +197,16 @@ def radiograph_rows(volume: MaterialVolume, size: int, device: DeviceThread) -> 
     yield CardRow("complete radiograph, one view", one, 1, channels, size)
 
 
+def _made(frames, *arguments) -> list:
+    return list(frames.frames(*arguments))
+
+
 def _views(volume: MaterialVolume, size: int) -> list[ConeBeam]:
     return [oblique_view(volume, size, turned=2.0 * n) for n in range(BATCH)]
 
 
-def _least(driver, work: Callable[[], object]) -> float:
-    """Milliseconds on the card, the least of several times after a first one."""
-    work()
-    return min(driver.milliseconds(work) for _ in range(_REPEATS))
-
-
 def _least_on_clock(work: Callable[[], object], wait: Callable[[], object]) -> float:
-    """Milliseconds on the clock until all is done, likewise."""
+    """Milliseconds on the clock until all is done, the least of several times after a first one."""
     work()
     wait()
     times = []

@@ -94,4 +94,41 @@ def nanodrr(volume: MaterialVolume, beam: ConeBeam, threads: int) -> Callable[[]
     return project
 
 
+def nanodrr_on_card(volume: MaterialVolume, beams: list[ConeBeam], samples: int):
+    """(project, wait): nanodrr's fused Triton kernel on torch's card, for one channel and all views in one call.
+
+    project() starts and returns the tensor (views, 1, rows, columns) on the card, wait() waits for it.
+    """
+    import torch
+    from nanodrr.data import Subject
+    from nanodrr.drr import render
+
+    if not torch.cuda.is_available():
+        raise ImportError("torch finds no card")
+    try:
+        import triton  # noqa: F401
+    except ImportError as error:
+        raise ImportError("no Triton") from error
+
+    def on_card(array):
+        return torch.tensor(np.asarray(array), dtype=torch.float32, device="cuda")
+
+    shape = volume.density.shape[1:]
+    density = on_card(volume.density[0].astype(np.float32) * np.float32(volume.scale[0] / _MM_PER_CM))[None, None]
+    grid = Subject._make_voxel_to_grid(torch.Size((1, 1, *shape))).to("cuda")
+    world, inverse = on_card(volume.ijk_to_ras), on_card(np.linalg.inv(volume.ijk_to_ras))
+    subject = Subject(density, torch.zeros_like(density), world, inverse, grid, on_card(np.zeros(3)), max_label=0,
+                      convert_to_mu=False)  # fmt: skip
+    to_pixel = [beam.K + [[0, 0, 0.5], [0, 0, 0.5], [0, 0, 0]] for beam in beams]  # its pixel centres are at halves
+    to_camera = [np.block([[beam.R, beam.t[:, None]], [np.zeros((1, 3)), 1.0]]) for beam in beams]
+    camera = on_card(np.linalg.inv(to_pixel)), on_card(np.linalg.inv(to_camera))
+    sid = on_card([beam.sid for beam in beams])
+
+    def project():
+        with torch.no_grad():
+            return render(subject, *camera, sid, *beams[0].size, n_samples=samples, backend="triton")
+
+    return project, torch.cuda.synchronize
+
+
 PEERS = {"RTK Joseph": rtk_joseph, "nanodrr": nanodrr}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -58,12 +59,12 @@ def projection_rows(
     judged = {size: _Judged(volume, beam) for size, beam in views.items()}
     best: dict[int, Timing] = {}
     for count in threads:
-        projector, memory = allocated(lambda n=count: make_projector(volume, threads=n))
+        projector, memory = allocated(partial(make_projector, volume, threads=count))
         for size, beam in views.items():
-            timing, image = timed(lambda p=projector, b=beam: p.project([b])[0])
+            timing, images = timed(partial(projector.project, [beam]))
             best[size] = timing
             yield Row(
-                OURS, timing, channels, size, count, memory + volume.density.nbytes / 1e6, judged[size].error(image)
+                OURS, timing, channels, size, count, memory + volume.density.nbytes / 1e6, judged[size].error(images[0])
             )
     for name, peer_sizes in peers.items():
         for size in peer_sizes:

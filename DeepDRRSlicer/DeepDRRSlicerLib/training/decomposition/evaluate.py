@@ -56,6 +56,7 @@ def chest_numbers(whole: judged.Chest, labels, held_out) -> dict:
     for name, part, answer in (("slab", slab, of_slab), ("whole", whole, labels)):
         result[name] = {
             "bone": overlap(answer == BONE, part.bone),
+            "bone where labels are sure": overlap((answer == BONE) & ~part.left_out, part.bone),
             "thresholds": {t: overlap(part.volume.array > t, part.bone)["dice"] for t in THRESHOLDS},
             "vessels called bone": share(answer, part.vessels, "bone"),
             "vessels called contrast": share(answer, part.vessels, "contrast"),

@@ -13,21 +13,27 @@ from DeepDRRSlicerLib.training.decomposition.bodies import PLACES
 from DeepDRRSlicerLib.training.decomposition.body.canvas import CONTRAST_HU
 from DeepDRRSlicerLib.training.decomposition.real_cts import BONE_IDS, VEIN_HU, VESSEL_IDS
 from DeepDRRSlicerLib.training.decomposition.samples import synthetic_scan
+from DeepDRRSlicerLib.training.decomposition.voxels import grown
 
 CHEST = ("1.5 mm", "full resolution")
 METAL_HU = 2000.0  # of the CTA's struts and wires at 1.5 mm; its plain contrast agent has 400
 AORTA_REACH = 4.5  # mm around the aorta's label in which its stent lies
+LEFT_OUT_MM = 15.0  # from the labels' bone
 LARGEST_STRUT = 300  # voxels; the injected vein is one piece of 1200
 WIRES = ((-15.0, 20.0), (200.0, 260.0))  # R and A in mm of the sternum
 
 
 @dataclass(frozen=True, eq=False)
 class Chest:
-    """The chest CT: TotalSegmentator's bone, and vessels (its labels, and the injected vein) that hold contrast."""
+    """The chest CT: TotalSegmentator's bone, and vessels (its labels, and the injected vein) that hold contrast.
+
+    left_out: dense voxels beside bone that its labels call nothing; most are bone, too (the heads of the ribs).
+    """
 
     volume: Volume
     bone: np.ndarray
     vessels: np.ndarray
+    left_out: np.ndarray
 
     def slab(self, low: float, high: float) -> "Chest":
         """The slices from S `low` to `high` in mm; slices lie along S."""
@@ -35,7 +41,7 @@ class Chest:
         first, end = int(inside[0]), int(inside[-1]) + 1
         size = self.volume.size
         part = self.volume.cropped((0, 0, first), (*size[:2], end))
-        return Chest(part, self.bone[first:end], self.vessels[first:end])
+        return Chest(part, *(mask[first:end] for mask in (self.bone, self.vessels, self.left_out)))
 
     def heights(self) -> np.ndarray:
         """S (mm) of each slice."""
@@ -51,7 +57,8 @@ def chest(folder, resolution: str, full_ct=None) -> Chest:
     ids = volume_from_sitk(read_image(place / name)).array
     bone = np.isin(ids, BONE_IDS)
     vessels = np.isin(ids, VESSEL_IDS) & (volume.array > CONTRAST_HU) | (volume.array > VEIN_HU)
-    return Chest(volume, bone & ~(volume.array > VEIN_HU), vessels)
+    left_out = (volume.array > CONTRAST_HU) & ~bone & (ids == 0) & grown(bone, LEFT_OUT_MM, volume.spacing[::-1])
+    return Chest(volume, bone & ~(volume.array > VEIN_HU), vessels, left_out)
 
 
 @dataclass(frozen=True, eq=False)

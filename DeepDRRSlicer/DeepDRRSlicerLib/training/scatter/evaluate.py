@@ -140,7 +140,7 @@ def references(folder: Path, data: Path | None, report=print) -> list[tuple[Judg
                 np.savez(file, raw=made.raw, error=made.error, field=made.field, histories=made.histories)
             os.replace(part, path)
             report(f"{judged.number} {judged.name}: {made.histories} photons, noise {100 * made.noise:.1f} %")
-        with np.load(path) as stored:
+        with np.load(path, allow_pickle=False) as stored:
             kept = Reference(stored["raw"], stored["error"], stored["field"], int(stored["histories"]))
         found.append((judged, kept))
     return found

@@ -163,7 +163,7 @@ def read_pairs(folder: Path) -> Pairs:
         raise InputError(f"There are no training pairs in {folder}; make them first.")
     parts = []
     for path in paths:
-        with np.load(path) as loaded:
+        with np.load(path, allow_pickle=False) as loaded:
             names = loaded["names"].tolist()
             if not set(NAMES) <= set(names):
                 raise InputError(f"The pairs in {folder} are of another version; make them anew in an empty folder.")

@@ -4,13 +4,23 @@
 // between the same voxels on the other two axes. The rule of Gauss with two points is exact for cubics. The filtered
 // integral takes these two samples from plane to plane, as the hardware interpolates them; what it misses are the
 // kinks of the density where the ray passes a voxel of another axis in between, at a place that differs from plane to
-// plane, so that they average out. The exact integral stops at those places too and weighs the eight voxels in floats.
+// plane, so that they average out.
+//
+// A ray nearly at right angles to the planes gets by with one of the two. In the integral each plane of voxels is seen
+// smeared along the ray with a triangle that reaches to both neighbours, whose variance is 1/6. One sample between two
+// planes, a part d above the lower one, sees it at two places, with a mean of 0 and the variance d (1 - d): 1/6 for the
+// points of Gauss. What differs are moments from the third on, which grow as the cube of the slope. At an end where the
+// density is not zero the rule would be wrong by a part of it, so it is for rays through the whole body.
+//
+// The exact integral stops at voxels of the other axes too and weighs the eight about it in floats.
 #pragma once
 
 #include "texels.h"
 #include "rays.h"
 
 constexpr float NEAR = 0.21132487f, FAR = 0.78867513f;  // (1 -+ 1/sqrt(3)) / 2
+// Sum of the squares of both slopes, 18 degrees: on a chest CT of 1.5 mm one sample then errs by at most 1.2e-4.
+constexpr float STRAIGHT = 0.105f;
 
 template <int CHANNELS>
 __device__ __forceinline__ void add_sample(cudaTextureObject_t texels, const Path& path, float s, float* sum) {
@@ -28,10 +38,23 @@ __device__ __forceinline__ void add_part(cudaTextureObject_t texels, const Path&
     for (int c = 0; c < CHANNELS; c++) sum[c] += 0.5f * (high - low) * both[c];
 }
 
+__device__ __forceinline__ bool straight(const Path& path) {
+    float square = -1.0f;
+    for (int a = 0; a < 3; a++) square += path.step[a] * path.step[a];
+    return path.whole && square < STRAIGHT;
+}
+
 // From path.low to path.high by the filtering of the hardware, whose weights are multiples of 1/256: sampled at
 // places that differ from plane to plane, their error averages out along the ray.
 template <int CHANNELS>
 __device__ inline void add_by_filter(cudaTextureObject_t texels, const Path& path, float* sum) {
+    if (straight(path)) {
+        const int planes = (int)(ceilf(path.high) - floorf(path.low));
+        float s = floorf(path.low) + NEAR;
+#pragma unroll 8
+        for (int n = 0; n < planes; n++, s += 1.0f) add_sample<CHANNELS>(texels, path, s, sum);
+        return;
+    }
     const float first = ceilf(path.low), last = floorf(path.high);
     if (first > last) {
         add_part<CHANNELS>(texels, path, path.low, path.high, sum);

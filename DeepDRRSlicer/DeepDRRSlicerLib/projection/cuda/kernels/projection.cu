@@ -5,6 +5,8 @@
 // `empty` channels after those, for tools.
 #include "integrate.h"
 
+constexpr int THREADS = 128;  // of a block
+
 typedef void (*Integral)(cudaTextureObject_t, const Path&, float*);
 
 template <int CHANNELS, Integral ADD>
@@ -15,10 +17,7 @@ __device__ __forceinline__ void project(
     if (column >= columns || row >= rows) return;
     const Ray ray = ray_of(views[blockIdx.z], *volume, column, row);
     float sum[CHANNELS] = {};
-    if (ray.low < ray.high) {
-        // Whole planes, but for what the detector cuts off: beyond the box lie zeros.
-        ADD(texels, path_of(ray, ray.low, ray.high), sum);
-    }
+    if (ray.low < ray.high) ADD(texels, path_of(ray, ray.low, ray.high), sum);
     const size_t plane = (size_t)rows * columns;
     float* pixel = image + ((size_t)blockIdx.z * channels + first) * plane + (size_t)row * columns + column;
     for (int c = 0; c < CHANNELS; c++)
@@ -27,7 +26,7 @@ __device__ __forceinline__ void project(
 }
 
 #define PROJECTION(NAME, CHANNELS, INTEGRAL)                                                                          \
-    extern "C" __global__ void NAME##_##CHANNELS(                                                                     \
+    extern "C" __global__ void __launch_bounds__(THREADS) NAME##_##CHANNELS(                                          \
         cudaTextureObject_t texels, const Volume* volume, const View* views, float* image, int rows, int columns,     \
         int channels, int first, int count, int empty) {                                                              \
         project<CHANNELS, INTEGRAL<CHANNELS>>(                                                                        \

@@ -25,6 +25,7 @@ struct Ray {
     int axis;
     double cm;  // length of the ray from plane to plane
     double low, high;  // where it is in the box and before the detector, along the axis; low >= high where nowhere
+    bool whole;  // whether it leaves the box at both ends, where the density is zero
 };
 
 __device__ __forceinline__ void narrow(double from, double slope, double first, double end, double& low, double& high) {
@@ -68,13 +69,15 @@ __device__ inline Ray ray_of(const View& view, const Volume& volume, int column,
         square += cm * cm;
     }
     ray.cm = sqrt(square);
+    ray.whole = ray.low > fmin(from, from + along) && ray.high < fmax(from, from + along);
     return ray;
 }
 
 // A ray as the integrators follow it: at s planes above the plane `base` it is at start + s step, in texels, where
-// the first centre lies at 0.5. low, high: the part to integrate, in s.
+// the first centre lies at 0.5. low, high: the part to integrate, in s. whole: whether the density is zero at both ends.
 struct Path {
     int axis;
+    bool whole;
     float start[3], step[3];
     float low, high;
 };
@@ -82,6 +85,7 @@ struct Path {
 __device__ __forceinline__ Path path_of(const Ray& ray, double low, double high) {
     Path path;
     path.axis = ray.axis;
+    path.whole = ray.whole && low == ray.low && high == ray.high;
     const double base = floor(low);
     const double from = ray.axis == 0 ? ray.source[0] : ray.axis == 1 ? ray.source[1] : ray.source[2];
     for (int a = 0; a < 3; a++) {

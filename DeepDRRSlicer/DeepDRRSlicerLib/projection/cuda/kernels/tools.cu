@@ -95,7 +95,7 @@ __device__ __forceinline__ void insert(
 // any does. last: whether these are the last channels of the volume. crowded: (views,), set where rays have too many
 // crossings; such a view is not complete.
 #define TOOLS(NAME, CHANNELS, INTEGRAL)                                                                               \
-    extern "C" __global__ void NAME##_##CHANNELS(                                                                     \
+    extern "C" __global__ void __launch_bounds__(TILE * TILE) NAME##_##CHANNELS(                                      \
         cudaTextureObject_t texels, const Volume* volume, const View* views, const Point* points, const Face* faces,  \
         const Tile* tiles, const int* listed, const Body* bodies, float* image, int* crowded, int rows, int columns,  \
         int channels, int first, int count, int tools, int last, float part, float area, int at_least_zero) {         \
