@@ -54,6 +54,7 @@ lint: $(VENV)/test.stamp
 	@$(RUN) -m ruff check .
 	@$(RUN) -m ruff format --check .
 	@$(RUN) Testing/pythonqt_check
+	@$(RUN) -m mypy
 
 screenshot: $(VENV)/test.stamp
 	@$(RUN) Testing/screenshot.py

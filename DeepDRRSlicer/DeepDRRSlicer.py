@@ -116,7 +116,7 @@ class DeepDRRSlicerParameterNode:
     noise: bool = True
     scatter: str = ""
     scatterLimit: str = "photons"
-    scatterPhotons: Annotated[float, WithinRange(0.1, 200.0)] = 2.0
+    scatterPhotons: Annotated[float, WithinRange(0.1, 200.0)] = 20.0
     scatterError: Annotated[float, WithinRange(0.5, 50.0)] = 5.0
     pulseRate: float = 15.0
     cineRate: float = 15.0

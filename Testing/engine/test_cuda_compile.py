@@ -1,5 +1,6 @@
 """Every kernel compiles for every card that is supported, by NVRTC, which needs no card; and what is kept of it."""
 
+import hashlib
 import os
 import re
 
@@ -7,9 +8,9 @@ import pytest
 
 from DeepDRRSlicerLib.projection.cuda import kernel_cache, nvrtc
 from DeepDRRSlicerLib.projection.cuda.kernel_cache import kernel_image, sources
-from DeepDRRSlicerLib.projection.cuda.records import RECORD_BYTES
+from DeepDRRSlicerLib.projection.cuda.records import RECORD_BYTES, TEXELS
 from DeepDRRSlicerLib.projection.cuda.tool_records import MOST_CROSSINGS, MOST_TOOLS, TILE
-from host_cuda.compile import BUILT, KERNELS
+from host_cuda.compile import KERNELS
 
 NAMES = sorted(path.name for path in KERNELS.glob("*.cu"))
 CARDS = [(7, 5), (8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)]
@@ -23,29 +24,40 @@ except nvrtc.CompilerMissing as error:
 compiles = pytest.mark.skipif(MISSING is not None, reason=MISSING or "")
 
 
+def code_of(image):
+    """Names of the kernels in a cubin."""
+    assert image[:4] == b"\x7fELF"
+    return {name.decode() for name in re.findall(rb"\.text\.(\w+)", image)}
+
+
 @compiles
 @pytest.mark.parametrize("card", CARDS, ids=lambda card: f"sm_{card[0]}{card[1]}")
 @pytest.mark.parametrize("source", NAMES)
-def test_every_kernel_compiles_for_every_card(source, card):
-    """Kept from run to run while neither sources nor compiler change. It is code for that very card, not PTX."""
-    image = kernel_image(source, card, folder=BUILT.parent / "kernels")
-    assert image[:4] == b"\x7fELF"
-    for name in entry_points(source):
-        assert name.encode() in image
+def test_every_kernel_compiles_for_every_card(source, card, pytestconfig):
+    """For that very card, hardly optimised, which is quicker; once, while neither sources nor compiler change."""
+    text, headers = sources(source)
+    key = hashlib.sha256(repr((text, sorted(headers.items()), nvrtc.version())).encode()).hexdigest()
+    place = f"cuda/{source}-{card[0]}{card[1]}"
+    if pytestconfig.cache.get(place, None) != key:
+        assert code_of(nvrtc.compiled(text, source, card, headers, ["--Ofast-compile=max"]))
+        pytestconfig.cache.set(place, key)
 
 
-def entry_points(source):
-    """Names as the preprocessor leaves them: written out, or made by a macro of a name and a number."""
-    text = sources(source)[0]
-    plain = re.findall(r'extern "C" __global__ void (\w+)\s*\(', text)
-    macros = re.findall(r"#define (\w+)\(NAME, CHANNELS.*", text)
-    made = [f"{name}_{count}" for macro in macros for name, count in re.findall(rf"^{macro}\((\w+), (\d)", text, re.M)]
-    return [name for name in plain if "##" not in name] + made
+@compiles
+@pytest.mark.long
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: f"sm_{card[0]}{card[1]}")
+@pytest.mark.parametrize("source", NAMES)
+def test_every_kernel_compiles_as_it_will_run(source, card, tmp_path):
+    assert code_of(kernel_image(source, card, folder=tmp_path))
 
 
-def test_the_sources_are_found():
-    assert {"projection.cu", "tools.cu"} <= set(NAMES)
-    assert len(entry_points("projection.cu")) == 9
+@compiles
+def test_the_kernels_are_there(tmp_path):
+    found = {source: code_of(kernel_image(source, (9, 0), folder=tmp_path)) for source in ("projection.cu", "tools.cu")}
+    assert found == {
+        "projection.cu": {f"{name}_{n}" for name in ("project", "preview", "exact") for n in TEXELS},
+        "tools.cu": {f"{name}_{n}" for name in ("tools", "exact_tools") for n in TEXELS},
+    }
 
 
 @compiles

@@ -1,14 +1,19 @@
 """Where the card cannot go on the CPU does, in the same call, and says why; and the thread that owns the card."""
 
 import gc
+import json
 import threading
 import time
 
 import numpy as np
 import pytest
+from dataset_jobs import write_job, write_patient
 
+from DeepDRRSlicerLib.__main__ import main
 from DeepDRRSlicerLib.commands import info
 from DeepDRRSlicerLib.dataset.finish import MANIFEST
+from DeepDRRSlicerLib.dataset.records import record_path
+from DeepDRRSlicerLib.dataset.runner import run_job
 from DeepDRRSlicerLib.dataset.set_folder import with_backend
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.geometry.carm import CArmPose
@@ -232,8 +237,9 @@ def test_stopping_answers_at_once_and_leaves_the_thread_usable(device):
 
     flag = threading.Event()
     threading.Thread(target=lambda: (begun.wait(), flag.set())).start()
+    here = threading.current_thread()
     with pytest.raises(Stopped):  # the work itself does not listen
-        device.call(long_work, flag.is_set)
+        device.call(long_work, lambda: flag.is_set() and threading.current_thread() is here)
     assert not go_on.is_set()
     waits = time.monotonic()
     with pytest.raises(Stopped):  # and this never begins
@@ -252,6 +258,18 @@ def test_posted_work_may_fail_and_holds_nothing_up(device):
 
 
 # The choice
+
+
+def test_a_card_that_is_asked_for_and_is_not_there_is_said_at_once(monkeypatch, capsys, tmp_path):
+    def none(choice="auto"):
+        raise DeviceError(f"{choice} finds nothing")
+
+    monkeypatch.setattr(device_thread, "shared_device", none)
+    for command in ("simulate", "montecarlo"):
+        asked = [command, "nowhere.nrrd", "-o", str(tmp_path), "--backend", "cuda", "--cuda-driver", "pycuda"]
+        assert main(asked) == 2
+        said = "deepdrr-slicer: CUDA cannot be used: pycuda finds nothing; use --backend cpu or auto.\n"
+        assert capsys.readouterr().err == said
 
 
 def test_the_choice_of_a_backend(there_is_one, monkeypatch):
@@ -306,3 +324,39 @@ def test_a_set_notes_samples_by_another_backend(tmp_path):
     assert mixed == begun | {"mixed_backend": ["cuda", "cpu"]} and (tmp_path / MANIFEST).exists()
     assert with_backend(tmp_path, mixed, "cpu") is mixed
     assert with_backend(tmp_path, mixed, "cpu (numpy)") is mixed
+
+
+def test_a_run_goes_on_by_the_cpu_and_the_set_says_so(there_is_one, tmp_path, monkeypatch):
+    """Two patients; the card has no memory from the second picture of the first one on, and then for the second."""
+    fail, pictures = [None, None], []
+
+    class Card(FakeCard):
+        """Pictures of the CPU; memory is short once `fail` is used up."""
+
+        def __init__(self, volume, driver, _):
+            self._cpu = make_projector(volume, "cpu")
+            super().__init__(volume, driver, fail)
+
+        def _raise(self):
+            if not fail:
+                raise SHORT
+            super()._raise()
+
+        def project(self, beams, tools=(), should_stop=lambda: False):
+            super().project(beams, tools)
+            pictures.append(len(beams))
+            return self._cpu.project(beams, tools, should_stop)
+
+    monkeypatch.setattr(PROJECTOR, lambda volume, driver: Card(volume, driver, fail))
+    patients = [write_patient(tmp_path, "first"), write_patient(tmp_path, "second", seed=1)]
+    job = write_job(tmp_path, patients=patients, outputs=[{"writer": "coco"}], count=4)
+    summary = run_job(job, tmp_path / "set", workers=1)
+    assert (summary.samples, summary.skipped, pictures) == (4, {}, [1])
+    records = [json.loads((tmp_path / "set" / record_path(n)).read_bytes()) for n in range(4)]
+    by = [record["backend"].partition(" ")[0] for record in records]
+    assert sorted(by) == ["cpu", "cpu", "cpu", "cuda"]
+    assert all(("backend_note" in record) == (name == "cpu") for record, name in zip(records, by))
+    manifest = json.loads((tmp_path / "set" / MANIFEST).read_bytes())
+    assert manifest["backend"] == "cuda" and manifest["mixed_backend"] == ["cuda", "cpu"]
+    again = run_job(job, tmp_path / "set", workers=1)
+    assert (again.samples, again.new) == (4, 0)  # goes on where a card works, without --mix

@@ -39,19 +39,19 @@ def test_a_reference_is_exposed_as_the_picture_and_as_good_as_wanted(request_of_
         def model(photons, tell):
             return MonteCarloScatter(photons, seed, progress=tell)
 
-        return reference_image(views, request_of_slab, Wanted(error=0.1), model, tell=told.append)
+        return reference_image(views, request_of_slab, Wanted(error=0.4), model, tell=told.append)
 
     first, second = image(1), image(2)
     for made in (first, second):
         assert made.metadata["technique"] == quick.metadata["technique"]
         assert made.metadata["exposure"] == quick.metadata["exposure"]
         said = made.metadata["scatter"]
-        assert said["model"] == "montecarlo" and said["relative_error_of_a_cell"] <= 0.1
+        assert said["model"] == "montecarlo" and said["relative_error_of_a_cell"] <= 0.4
     assert first.metadata["scatter"]["histories"] > PILOT
     assert told[0].total == 0 and told[-1].done == told[-1].total == second.metadata["scatter"]["histories"]
     scatter = [made.signal - quick.signal for made in (first, second)]
     spread = (scatter[0] - scatter[1]).std() / 2**0.5 / scatter[0].mean()
-    assert 0.02 < spread < 0.1  # the pixels are a little smoother than the cells
+    assert 0.1 < spread < 0.4  # the pixels are a little smoother than the cells
     assert scatter[0].mean() > 0 and first.settings_hash != second.settings_hash
 
 

@@ -10,12 +10,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
 from dataset_jobs import job_data, write_patient
 from dataset_samples import sample_of, write_set
 from fuzzing import counts, damaged_bytes, run_fuzz
 from json_fuzz import files_like
 
+from conftest import ROOT
 from DeepDRRSlicerLib.__main__ import main
 from DeepDRRSlicerLib.anatomy.label_names import label_names
 from DeepDRRSlicerLib.anatomy.segment_materials import read_material_map
@@ -41,45 +41,57 @@ class Bomb:
         return setattr, (Bomb, "fired", True)
 
 
-def pickled(folder):
-    """Files that run code in whoever unpickles them."""
-    stored = io.BytesIO()
-    np.savez(stored, a=np.array([Bomb()], dtype=object))
-    contents = {"a.pkl": pickle.dumps(Bomb()), "a.npz": stored.getvalue()}
-    stored = io.BytesIO()
-    np.save(stored, np.array([Bomb()], dtype=object))
-    contents["a.npy"] = stored.getvalue()
-    torch.save({"weight": Bomb()}, folder / "a.pt")
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    paths = [folder / name for name in ("a.pt", *contents)]
-    for path in list(paths):  # the same under the name that is expected
-        for ending in (".json", ".safetensors", ".nii", ".nrrd", ".stl", ".seg.nrrd", ".csv", ".dcm"):
-            paths.append(path.with_name(f"{path.suffix[1:]}{ending}"))
-            paths[-1].write_bytes(path.read_bytes())
-    return paths
+def pickled(folder, ending):
+    """Files that run code in whoever unpickles them, as Python, torch and numpy write them, under this ending."""
+    array, stored = np.array([Bomb()], dtype=object), [io.BytesIO() for _ in range(3)]
+    np.savez(stored[0], a=array)
+    np.save(stored[1], array)
+    torch.save({"weight": Bomb()}, stored[2])
+    for name, content in zip("abcd", (pickle.dumps(Bomb()), *(one.getvalue() for one in stored)), strict=True):
+        path = folder / f"{name}{ending}"
+        path.write_bytes(content)
+        yield path
 
 
-def test_a_pickle_is_refused_wherever_a_file_is_expected(tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("option", "endings"),
+    [
+        ("--device", [".pt", ".json"]),
+        ("--detector", [".pkl", ".json"]),
+        ("--grid", [".pkl", ".json"]),
+        ("--geometry", [".npz", ".json"]),
+        ("--materials", [".npz", ".seg.nrrd", ".nii.gz"]),
+        ("--material-map", [".pt", ".json"]),
+        ("--segmentation", [".npy", ".nrrd", ".mha"]),
+        ("--landmarks", [".pkl", ".json", ".fcsv"]),
+        ("--tool", [".pt", ".stl", ".ply", ".obj", ".vtp"]),
+        ("ct", [".npy", ".nii", ".mha", ".dcm"]),
+        ("job", [".pkl", ".json"]),
+    ],
+)
+def test_a_pickle_is_refused_wherever_a_file_is_expected(tmp_path, capsys, option, endings):
     ct = write_patient(tmp_path)["ct"]
     Bomb.fired = False
-    view = ["simulate", str(tmp_path / ct), "-o", str(tmp_path / "out"), "--size", "8", "8"]
-    for path in map(str, pickled(tmp_path)):
-        for arguments in (
-            [*view, "--device", path], [*view, "--detector", path], [*view, "--grid", path],
-            [*view, "--geometry", path, "--backend", "cpu"][:3] + view[3:5][1:] * 0 + ["--geometry", path, "-o", "x"],
-            [*view, "--materials", path], [*view, "--material-map", path], [*view, "--segmentation", path],
-            [*view, "--landmarks", path], [*view, "--tool", f"{path}:titanium"],
-            ["simulate", path, "-o", str(tmp_path / "out")], ["export", path],
-        ):  # fmt: skip
-            code = main(arguments)
-            said = capsys.readouterr().err
-            assert code == 2 and said.startswith("deepdrr-slicer: ") and said.count("\n") == 1, (arguments, said)
+    for path in (path for ending in endings for path in pickled(tmp_path, ending)):
+        if option in ("ct", "job"):
+            arguments = ["export", path] if option == "job" else ["simulate", path, "-o", tmp_path / "out"]
+        else:
+            arguments = ["simulate", tmp_path / ct, "-o", tmp_path / "out", option]
+            arguments.append(f"{path}:titanium" if option == "--tool" else path)
+        code = main(list(map(str, arguments)))
+        said = capsys.readouterr().err
+        assert code == 2 and said.startswith("deepdrr-slicer: ") and said.count("\n") == 1, (arguments, said)
+    assert not Bomb.fired
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    Bomb.fired = False
+    for path in (path for ending in (".pt", ".safetensors") for path in pickled(tmp_path, ending)):
         for load in (load_trained, load_network):
             with pytest.raises(InputError):
                 load(path)
     assert not Bomb.fired
-    pickle.loads(pickle.dumps(Bomb()))
+    pickle.loads(path.with_name("a.pt").read_bytes())
     assert Bomb.fired  # the bomb works
 
 
@@ -95,7 +107,7 @@ def test_nothing_that_ships_can_unpickle_or_evaluate():
             if not isinstance(node, ast.Call):
                 continue
             name = ast.unparse(node.func)
-            if name in calls or name.endswith((".system", "yaml.load", "torch.load", "read_pickle")):
+            if name in calls or name.endswith(("os.system", "yaml.load", "torch.load", "read_pickle")):
                 found.append((path, name))
             said = {key.arg: ast.unparse(key.value) for key in node.keywords}
             if name in ("np.load", "numpy.load") and said.get("allow_pickle") != "False":
@@ -190,7 +202,7 @@ def sentence_or(read):
         assert "\n" not in str(error) and str(error).endswith("."), error
 
 
-@counts(150)
+@counts(60)
 def test_any_material_map(tmp_path, count):
     valid = {"screw*": "titanium", "aorta": "blood with 300 mgI/ml", "unsegmented": "threshold", "skin": "unsegmented"}
     path = tmp_path / "map.json"
@@ -204,7 +216,7 @@ def test_any_material_map(tmp_path, count):
     run_fuzz(count, read, files_like(valid))
 
 
-@counts(100)
+@counts(60)
 def test_any_geometry_file(tmp_path, count):
     path = tmp_path / "view.json"
     vectors = {"source": [0, -600, 0], "detector_center": [0, 400, 0], "e_c": [-1, 0, 0], "e_r": [0, 0, -1],

@@ -1,4 +1,4 @@
-"""The shipped weights of the material decomposition: small, of the program's own making, and as good as their card says.
+"""The shipped weights of the material decomposition: small, and as good as their card says.
 
 Every number of the card is in `decomposition.json` beside it; the long tests make them again.
 """

@@ -71,7 +71,9 @@ def phantom_chest():
     hu[bone], hu[:, 5:15, 5:10], hu[vessels] = 600, 100, 400
     matrix = np.diag([2.0, 2.0, 2.0, 1.0])
     matrix[2, 3] = -100
-    return judged.Chest(Volume(hu, matrix), bone, vessels)
+    left_out = np.zeros(hu.shape, bool)
+    left_out[:, 18:20, 5:15] = True
+    return judged.Chest(Volume(hu, matrix), bone, vessels, left_out)
 
 
 def test_chest_numbers_of_a_right_answer_and_of_a_threshold():
@@ -87,10 +89,12 @@ def test_chest_numbers_of_a_right_answer_and_of_a_threshold():
         assert found[part]["vessels called bone above 200 HU"] == 1
     wrong = right.copy()
     wrong[20:51][chest.vessels[20:51]] = BONE  # in the slab alone: 31 slices from S -60 to 0
+    wrong[chest.left_out] = BONE
     found = evaluate.chest_numbers(chest, wrong, (-60.0, 0.0))
     assert found["slab"]["vessels called bone"] == 1
     assert found["whole"]["vessels called bone"] == pytest.approx(31 / 60)
-    assert found["slab"]["bone"]["dice"] == pytest.approx(200 / 225)
+    assert found["slab"]["bone"]["dice"] == pytest.approx(200 / (225 + 20))
+    assert found["slab"]["bone where labels are sure"]["dice"] == pytest.approx(200 / 225)
 
 
 def test_a_slab_is_where_its_heights_say():

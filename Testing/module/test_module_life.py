@@ -192,7 +192,7 @@ def test_no_observer_is_added_by_coming_and_going(host, patient):
     del widget, parameters
     assert host.closeModule() == []
     gc.collect()
-    left = [o for o in gc.get_objects() if type(o).__module__.startswith("DeepDRRSlicerLib.ui.")]
+    left = [o for o in gc.get_objects() if str(type(o).__module__).startswith("DeepDRRSlicerLib.ui.")]
     assert left == [], "an observer keeps what it calls alive"
 
 

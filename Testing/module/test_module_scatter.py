@@ -118,13 +118,13 @@ def test_live_pictures_are_by_the_network_and_say_so(host, patient, models):
     host.processEvents(until=lambda: "Outside what" in widget.ui.warningLabel.text)
     assert shown(parameters)[0]["model"] == NETWORK and not models.followed
     assert "Live pictures are by the network" in widget.ui.scatterLabel.text
-    assert "2 million photons" in widget.ui.datasetPlanLabel.text
+    assert "20 million photons" in widget.ui.datasetPlanLabel.text
     settings = jobSettings(parameters, "set")
-    assert settings["scatter"] == MONTE_CARLO and settings["histories"] == 2_000_000
+    assert settings["scatter"] == MONTE_CARLO and settings["histories"] == 20_000_000
 
 
 def test_a_reference_image_follows_photons_and_goes_when_the_view_changes(host, patient, models, tmp_path):
-    widget, parameters = opened(host)
+    widget, parameters = opened(host, scatterPhotons=2.0)
     ui = widget.ui
     before, dose = parameters.xray.GetAttribute("DeepDRRSlicer.SettingsHash"), parameters.dose
     ui.xraySection.collapsed = ui.scatterGroup.collapsed = False

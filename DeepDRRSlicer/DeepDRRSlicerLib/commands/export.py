@@ -52,6 +52,7 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _export(options, job, shard) -> None:
+    from DeepDRRSlicerLib.dataset.written_set import read_manifest
     from DeepDRRSlicerLib.projection.projector import Stopped
 
     folder = Path(options.output or _default_folder(options.job, shard, "set"))
@@ -65,6 +66,9 @@ def _export(options, job, shard) -> None:
     finally:
         terminal.end()
         signal.signal(signal.SIGTERM, before)
+    backends = read_manifest(summary.folder).get("mixed_backend")
+    if backends:
+        print(f"Note: The samples were made by different backends: {', '.join(map(str, backends))}.")
     for why, indices in _by_reason(summary.skipped).items():
         print(f"Left out {_listed(indices)}: {why}")
     left_out = f"; {len(summary.skipped)} were left out" if summary.skipped else ""

@@ -80,9 +80,13 @@ def add_threads(command) -> None:
 
 
 def check_threads(options: argparse.Namespace) -> None:
-    """Raises InputError for fewer threads than one."""
+    """Raises InputError for fewer threads than one, or a card that is asked for and cannot be used."""
     if options.threads is not None and options.threads < 1:
         raise InputError(f"The number of threads must be 1 or more, not {options.threads}.")
+    if options.backend == "cuda":
+        from DeepDRRSlicerLib.projection.projector import backend_in_use
+
+        backend_in_use(backend_of(options))
 
 
 def labelling_of(options: argparse.Namespace):

@@ -107,9 +107,12 @@ def open_dicom(path: str | Path, refusal: str, **how):
     """The pydicom dataset of a file. refusal: what is said of one that is none; how: as dcmread. Raises InputError."""
     try:
         import pydicom
+        from pydicom.misc import is_dicom
     except ImportError as error:
         raise InputError("Reading a DICOM file needs the Python package pydicom; install it.") from error
     try:
+        if not is_dicom(path):
+            raise InputError(refusal)
         check_structure(Path(path))
         return pydicom.dcmread(path, **how)
     except InputError:

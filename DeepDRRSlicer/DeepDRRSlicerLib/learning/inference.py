@@ -18,7 +18,8 @@ def placed(network: MaterialNet, place: Place) -> MaterialNet:
     from copy import deepcopy
 
     dtype = torch.bfloat16 if place.half else torch.float32
-    return deepcopy(network).to(place.device, dtype).to(memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]
+    copied = deepcopy(network).to(place.device, dtype)
+    return copied.to(memory_format=torch.channels_last_3d).eval()  # type: ignore[call-overload]  # not in its stubs
 
 
 def bytes_per_tile_voxel(network: MaterialNet, place: Place) -> int:

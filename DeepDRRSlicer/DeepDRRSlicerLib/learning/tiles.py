@@ -8,9 +8,9 @@ from itertools import product
 import numpy as np
 
 OVERLAP = 32  # working voxels that neighbouring tiles share at least, where the answer goes over from one to the next
-# No larger than it has to be: a network that was trained on cubes of 48 voxels, whose deep layers see the border from
-# everywhere, finds a tenth less bone in tiles of 120.
-MOST_TILE_VOXELS = (2 * OVERLAP) ** 3
+# Voxels along a side, and no more: a network that was trained on cubes of 48 voxels, whose deep layers see the border
+# from everywhere, finds a tenth less bone in tiles of 120.
+LARGEST_TILE = 80
 
 
 @dataclass(frozen=True)
@@ -91,8 +91,6 @@ def make_tiling(
     best, least = None, None
     for cuts in product(*options):
         tiling = Tiling((cuts[0], cuts[1], cuts[2]))
-        if tiling.tile_voxels > max(MOST_TILE_VOXELS, (2 * overlap) ** 3):
-            continue
         if tiling.tile_voxels * bytes_per_tile_voxel + tiling.band_voxels * bytes_per_band_voxel > budget:
             continue
         work = tiling.tile_voxels * tiling.tiles
@@ -108,4 +106,4 @@ def _cuts(n: int, divisor: int, overlap: int) -> list[Cut]:
         if cut.size < 2 * overlap or cut.size >= n:
             break
         found.append(cut)
-    return found
+    return [cut for cut in found if cut.size <= max(LARGEST_TILE, 2 * overlap)]

@@ -164,11 +164,15 @@ def _project_a_little(should_stop: Callable[[], bool], body_ready: Callable[[], 
     # The detector stands inside the body, which also needs the kernel for slabs that it cuts.
     source, pixel00, e_c, e_r = np.array([(1.2, 1.1, -50), (-2, -2, 1), (0.96, 0, 0.28), (0, 1, 0)])
     beam = ConeBeam(source, pixel00, e_c, e_r, (1, 1), (6, 6))
-    make_projector(body, "cpu").project([beam], should_stop=should_stop)
-    body_ready()
+    # The CPU, which may have to take over from a card, comes after what is used first.
+    backends = ("cuda", "cpu") if backend_in_use()[0] == "cuda" else ("cpu",)
+    for backend in backends:
+        make_projector(body, backend).project([beam], should_stop=should_stop)
+        body_ready()
     if find_spec("numba") is not None:
         from DeepDRRSlicerLib.projection.tools import Tool
 
         corners = np.array([[0.5, 0.5, 0.5], [1.5, 0.5, 0.5], [0.5, 1.5, 0.5], [0.5, 0.5, 1.5]])
         faces = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
-        make_projector(body, "cpu").project([beam], [Tool("tool", corners, faces, "titanium")], should_stop)
+        for backend in backends:
+            make_projector(body, backend).project([beam], [Tool("tool", corners, faces, "titanium")], should_stop)

@@ -20,9 +20,11 @@ class PackagesSection:
         self._packages = packages
         self._torchMissing = False
         packages.onInstalled.append(self._show)
-        for name in _ROWS:
-            # Each its own function, which stays as long as the panel.
-            self._widget(name, "Button").connect("clicked(bool)", lambda checked, name=name: self.onInstall(name))
+        ui.numbaPackageButton.connect("clicked(bool)", self.onInstallNumba)
+        ui.torchPackageButton.connect("clicked(bool)", self.onInstallTorch)
+        ui.cudaPackageButton.connect("clicked(bool)", self.onInstallCuda)
+        ui.pycudaPackageButton.connect("clicked(bool)", self.onInstallPycuda)
+        ui.h5pyPackageButton.connect("clicked(bool)", self.onInstallH5py)
         ui.materialsInstallButton.connect("clicked(bool)", self.onInstallTorch)
         self._show()
 
@@ -34,12 +36,27 @@ class PackagesSection:
         wanted = self._torchMissing and parameters.materials != THRESHOLD
         self._ui.materialsInstallButton.setVisible(wanted and shipped().is_file())
 
-    def onInstallTorch(self):
-        """Install torch from the section "Materials"."""
-        self.onInstall("torch")
+    def onInstallNumba(self):
+        """Install what pictures at full speed need."""
+        self._install("numba")
 
-    def onInstall(self, name):
-        """Install one offer."""
+    def onInstallTorch(self):
+        """Install torch, from here or from the section "Materials"."""
+        self._install("torch")
+
+    def onInstallCuda(self):
+        """Install what the graphics card needs."""
+        self._install("cuda")
+
+    def onInstallPycuda(self):
+        """Install the other way to the graphics card."""
+        self._install("pycuda")
+
+    def onInstallH5py(self):
+        """Install what writes HDF5."""
+        self._install("h5py")
+
+    def _install(self, name):
         self._say(_("Installing {names} ...").format(names=self._packages.offers[name].names))
         try:
             installed = self._packages.install(name)

@@ -39,6 +39,7 @@ CARTILAGE_ID = 118
 # In this patient compact bone ends at about 1200 HU and the injected vein begins there.
 VEIN_HU = 1400.0
 SPACING = 1.5
+BORDER_MM = 1.6  # beside bone by the labels: what is dense there is half bone, and outside by the labels' convention
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,7 +219,7 @@ def corrected(hu, ids):
 
     Contrast: above 150 HU in or near vessels, in organs that take it up, and in lungs; and whatever is denser than any
     bone of this patient. Bone: bone ids, less border voxels of fat or air. Costal cartilage is soft tissue, and bone
-    where calcified. Weight 0: other dense voxels, the couch among them, and border voxels that fit neither side.
+    where calcified. Weight 0: other dense voxels (heads of ribs, the couch) and border voxels of bone that are fat.
     """
     smooth = blurred(hu, 0.8)
     bone, lung = np.isin(ids, BONE_IDS), np.isin(ids, LUNG_IDS)
@@ -237,7 +238,11 @@ def corrected(hu, ids):
     dense = (smooth > CONTRAST_HU) & ~bone
     perfused = np.isin(ids, (*VESSEL_IDS, *ORGAN_IDS)) | vein
     labels[dense] = CONTRAST
-    weight[dense & ~perfused & ((distance(perfused | lung) > 5) | (distance(bone) < 3.2))] = 0
+    away = distance(bone)
+    doubtful = dense & ~perfused & ((distance(perfused | lung) > 5) | (away < 3.2))
+    weight[doubtful] = 0
+    border = doubtful & (away < BORDER_MM) & (distance(doubtful & (away > 2 * BORDER_MM)) > BORDER_MM)
+    labels[border], weight[border] = SOFT, 1
     cartilage = ids == CARTILAGE_ID
     labels[cartilage & (smooth <= 200)] = SOFT
     labels[cartilage & (smooth > 200)] = BONE

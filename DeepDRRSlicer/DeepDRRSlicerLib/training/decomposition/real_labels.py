@@ -29,6 +29,8 @@ from DeepDRRSlicerLib.training.decomposition.voxels import (
 
 SPLIT_HU = 190.0  # above it, bone and blood hardly touch in the CTA
 WIRE_HU, STRUT_HU = 1900.0, 1000.0
+SKULL_EDGE_HU = 250.0
+BONE_EDGE_HU = 175.0  # where bone ends in TotalSegmentator's labels, on average
 WINDPIPE_HU = -930.0  # and bronchi; the lungs have more
 DISC_HU, SPONGY_HU = 85.0, 108.0  # less than the one is no bone inside a vertebra, more than the other is
 # The CTA. Places (S, A): behind the one lies the spine, before the other the front wall of the chest.
@@ -73,7 +75,7 @@ def angiography_labels(hu):
     rim = (smooth > CONTRAST_HU) & body
     near_blood, near_bone = distance(blood), distance(bone)
     is_blood = rim & (near_blood < 3.2) & (near_blood <= near_bone)
-    shell = rim & (near_bone < 3.2) & ~is_blood
+    shell = (smooth > BONE_EDGE_HU) & body & (near_bone < 3.2) & ~is_blood
     column = _before(SPINE_FRONT, hu.shape, behind=True) & _box(hu.shape, ((0, 164), (0, 126), (52, 96)))
     marrow = filled_planes(closed(shell & ~column, 2.3), (0, 1, 2), 400)
     hollow = closed(shell & column, 8.0) & column  # vertebrae, the canal, and the discs
@@ -117,7 +119,7 @@ def head_labels(hu, spacing):
     smooth = blurred(hu, 0.8, spacing)
     body = _body(smooth, spacing)
     labels, weight = _tissues(smooth, np.zeros(hu.shape, bool))
-    shell = (smooth > 200) & body
+    shell = (smooth > SKULL_EDGE_HU) & body
     pieces = components(shell)
     shell &= (pieces > 0) & (np.bincount(pieces.ravel())[pieces] >= 60)
     hollow = filled_planes(shell, (0, 1, 2), 150)
@@ -125,7 +127,7 @@ def head_labels(hu, spacing):
     labels[is_bone] = BONE
     weight[closed(shell, 5.0, spacing) & ~is_bone & (smooth > 90)] = 0
     weight[(smooth > 120) & body & ~is_bone] = 0
-    weight[(abs(smooth - 200) < 40) & (grown(shell, 1.0, spacing) & ~is_bone)] = 0.3
+    weight[(abs(smooth - SKULL_EDGE_HU) < 40) & (grown(shell, 1.0, spacing) & ~is_bone)] = 0.3
     return labels, weight
 
 
