@@ -25,7 +25,8 @@ LAZY = tuple(
     f"projection.{name}"
     for name in ("slab_numba", "vectors", "compiled", "mesh_crossings", "mesh_displacement", "thickness")
 ) + tuple(f"transport.{name}" for name in ("random", "interactions", "tracking", "histories")) + (
-    "learning.network", "learning.inference", "training.decomposition.loss", "training.decomposition.trainer",
+    "learning.network", "learning.inference", "training.decomposition.loss", "training.decomposition.muon",
+    "training.decomposition.trainer",
     "training.scatter.model",
 )  # fmt: skip
 HEAVY = {"torch", "numba", "SimpleITK", "pycuda", "ray", "trimesh", "scipy"}

@@ -76,15 +76,16 @@ def _scatter(options: argparse.Namespace, folder: Path, data: Path | None) -> No
     from DeepDRRSlicerLib.training.scatter.run import make_network
     from DeepDRRSlicerLib.training.scatter.settings import read_settings
 
-    if options.start or options.device not in ("auto", "cpu"):
-        raise InputError("The scatter network is trained from scratch on the CPU; leave out --start and --device.")
+    if options.device not in ("auto", "cpu"):
+        raise InputError("The scatter network is trained on the CPU; leave out --device.")
+    start = None if options.start is None else Path(options.start)
     pairs, settings = read_settings(options.config)
     if options.seed is not None:
         pairs, settings = replace(pairs, seed=options.seed), replace(settings, seed=options.seed)
     _say(
         folder,
         make_network(
-            folder, pairs, settings, options.minutes, options.resume, data, lambda line: print(line, flush=True)
+            folder, pairs, settings, options.minutes, options.resume, data, lambda line: print(line, flush=True), start
         ),
     )
 

@@ -21,10 +21,11 @@ def make_network(
     resume: bool = False,
     data: Path | None = None,
     report: Callable[[str], None] = print,
+    start: Path | None = None,
 ) -> bool:
     """One piece of the work; True when all of it is done. Leaves the pairs in a folder of their own below `folder`.
 
-    data: folder of the CTs that the settings name. Raises InputError where it lacks one, and where the folder holds
+    data: folder of the CTs that the settings name. start: weights to begin with. Raises InputError where it lacks one, and where the folder holds
     work that is not to be resumed, or of other settings.
     """
     if (folder / PAIRS).exists() and not resume:
@@ -44,4 +45,4 @@ def make_network(
     if make_pairs(folder / PAIRS, pairs, data, late, tell) < pairs.count:
         return False
     left = (end - time.monotonic()) / 60
-    return train_scatter(folder / PAIRS, folder, settings, left, (folder / CHECKPOINT).exists(), report)
+    return train_scatter(folder / PAIRS, folder, settings, left, (folder / CHECKPOINT).exists(), report, start)

@@ -80,10 +80,11 @@ def train_scatter(
     minutes: float,
     resume: bool = False,
     report: Callable[[str], None] = print,
+    start: Path | None = None,
 ) -> bool:
     """One piece of a training; True when all its steps are done. Leaves checkpoint, weights, log and plot in `folder`.
 
-    pairs: folder made by training.scatter.pairs. Raises InputError where the folders do not hold what they should.
+    pairs: folder made by training.scatter.pairs. start: weights to begin with. Raises InputError where the folders do not hold what they should.
     """
     require()
     import torch
@@ -101,6 +102,8 @@ def train_scatter(
         if (folder / CHECKPOINT).exists():
             raise InputError(f"'{folder}' holds a training already; add --resume to go on, or choose another folder.")
         state = _new(settings)
+        if start is not None:
+            _begin_with(state, start)
     folder.mkdir(parents=True, exist_ok=True)
     curves.entries(folder, state.step)
     losses, saved = [], time.monotonic()
@@ -208,6 +211,16 @@ def _save(folder: Path, state: State, range_: np.ndarray) -> None:
         "range": {"lowest": range_[0].tolist(), "highest": range_[1].tolist()},
     }
     write_tensors(folder / SHIPPED, state.averaged.state_dict(), header)
+
+
+def _begin_with(state: State, path: Path) -> None:
+    """The weights of a file instead of random ones. Raises InputError where they do not fit."""
+    tensors, _ = read_tensors(path)
+    try:
+        for model in (state.model, state.averaged):
+            model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise InputError(f"The weights in '{path}' do not fit the settings; choose others.") from error
 
 
 def _loaded(path: Path, settings: ScatterSettings) -> State:
