@@ -90,15 +90,22 @@ class CardPhotons:
 
 
 def chunks_on_card(
-    arguments: tuple, size, dose_shape, seed: int, chunks: list[tuple[int, int]], should_stop: Callable[[], bool]
+    choice: str,
+    arguments: tuple,
+    size,
+    dose_shape,
+    seed: int,
+    chunks: list[tuple[int, int]],
+    should_stop: Callable[[], bool],
 ):
     """Yields the parts of chunks (first, count), one after the other, from the card of this process.
 
+    choice: of the driver, one of projection.cuda.drivers.CHOICES.
     Raises DeviceError where there is none or it cannot go on, and Stopped between chunks.
     """
     from DeepDRRSlicerLib.projection.cuda.device_thread import shared_device
 
-    device = shared_device()
+    device = shared_device(choice)
     photons = device.call(lambda driver, _: CardPhotons(driver, arguments, size, dose_shape))
     try:
         for first, count in chunks:

@@ -99,8 +99,9 @@ def follow_photons(
     beam: a view whose pixels are the cells of the tallies (see coarse_view). field: float (rows, columns) 0 to 1 over
     the same detector, in cells of any size: the share of the tube's photons that pass the shutters; None is open.
     progress: called by the calling thread after each round of chunks with the number of histories done and the tally
-    so far. The result depends on histories, seed and chunks, not on threads. backend: "auto" takes a card where there
-    is one that works, and the CPU where it fails; on a card the last digits may differ from run to run.
+    so far. The result depends on histories, seed and chunks, not on threads. backend: of `make_projector`; "auto" takes
+    a card where there is one that works, and the CPU where it fails; on a card the last digits may differ from run to
+    run.
     Raises InputError where numba is missing on the CPU, or a card for "cuda", the field is closed, or the source lies
     in the volume; Stopped.
     """
@@ -131,13 +132,14 @@ def follow_photons(
             progress(sums.histories, tally)
         return tally
 
-    if backend != "cpu":
+    kind, _, driver = backend.partition("/")
+    if kind != "cpu":
         from DeepDRRSlicerLib.projection.cuda.driver import DeviceError
 
         try:
-            return followed(_rounds_on_card(task, should_stop), "cuda")
+            return followed(_rounds_on_card(task, driver or "auto", should_stop), "cuda")
         except DeviceError as error:
-            if backend == "cuda":
+            if kind == "cuda":
                 raise InputError(f"CUDA cannot be used: {error}; use --backend cpu or auto.") from error
     return followed(_rounds_on_cpu(task, min(chunks, threads or available_cores()), should_stop), "cpu")
 
@@ -171,11 +173,11 @@ def _rounds_on_cpu(task: _Task, threads: int, should_stop) -> Iterator[list[tupl
             yield list(pool.map(one, task.chunks[begin : begin + threads]))
 
 
-def _rounds_on_card(task: _Task, should_stop) -> Iterator[list[tuple]]:
+def _rounds_on_card(task: _Task, driver: str, should_stop) -> Iterator[list[tuple]]:
     """Likewise, one chunk at a time, on the card of this process. Raises DeviceError."""
     from DeepDRRSlicerLib.transport.card import chunks_on_card
 
-    for part in chunks_on_card(task.arguments, task.size, task.dose_shape, task.seed, task.chunks, should_stop):
+    for part in chunks_on_card(driver, task.arguments, task.size, task.dose_shape, task.seed, task.chunks, should_stop):
         yield [part]
 
 

@@ -25,10 +25,12 @@ def make_network(
 ) -> bool:
     """One piece of the work; True when all of it is done. Leaves the pairs in a folder of their own below `folder`.
 
-    data: folder of the CTs that the settings name. start: weights to begin with. Raises InputError where it lacks one, and where the folder holds
-    work that is not to be resumed, or of other settings.
+    data: folder of the CTs that the settings name. start: weights to begin with; pairs that the folder has are then
+    used. Raises InputError where it lacks a CT, and where the folder holds work that is not to be resumed, or of other
+    settings.
     """
-    if (folder / PAIRS).exists() and not resume:
+    begun = (folder / CHECKPOINT).exists() or ((folder / PAIRS).exists() and start is None)
+    if begun and not resume:
         raise InputError(f"'{folder}' holds a training already; add --resume to go on, or choose another folder.")
     for name in pairs.cts:
         if data is None or not (data / name).is_file():

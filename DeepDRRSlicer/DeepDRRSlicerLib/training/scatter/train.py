@@ -84,7 +84,8 @@ def train_scatter(
 ) -> bool:
     """One piece of a training; True when all its steps are done. Leaves checkpoint, weights, log and plot in `folder`.
 
-    pairs: folder made by training.scatter.pairs. start: weights to begin with. Raises InputError where the folders do not hold what they should.
+    pairs: folder made by training.scatter.pairs. start: weights to begin with. Raises InputError where the folders do
+    not hold what they should.
     """
     require()
     import torch
