@@ -10,12 +10,12 @@ WORKERS ?= 2
 
 export QT_QPA_PLATFORM ?= offscreen
 
-.PHONY: help demo test test-long test-gpu lint screenshot tables clean
+.PHONY: help demo test test-long test-gpu test-versions lint screenshot tables clean
 
 help:
 	@echo "make demo [CT=path] [SERIES=n] [OUT=folder]  simulate the sample CT, or yours, and write pictures and data to demo/"
 	@echo "make test [WORKERS=n]             run the tests in n processes, by default 2 (test-long: with full counts)"
-	@echo "make test-gpu                     run the tests that need an NVIDIA card"
+	@echo "make test-gpu | test-versions     run the tests that need an NVIDIA card; those of the panel on other versions"
 	@echo "make screenshot                   draw the Slicer panel and its views to screenshot.png"
 	@echo "make lint | tables | clean        check style, regenerate the physics tables, remove what was made"
 
@@ -49,6 +49,10 @@ test-long: $(VENV)/test.stamp
 test-gpu: $(VENV)/test.stamp
 	@$(RUN) Testing/card_there.py
 	@$(RUN) -m pytest Testing -m gpu
+
+# On the oldest and the newest versions of what the extension stands on, each in an environment of its own.
+test-versions: $(VENV)/test.stamp
+	@$(RUN) Testing/versions.py
 
 lint: $(VENV)/test.stamp
 	@$(RUN) -m ruff check .

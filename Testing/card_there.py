@@ -1,4 +1,4 @@
-"""Says in one sentence why the tests on the card cannot run, and ends with 2; with the card's name and 0 where they can."""
+"""Says in one sentence why the tests on the card cannot run, and ends with 2; else names the card and ends with 0."""
 
 import sys
 from pathlib import Path

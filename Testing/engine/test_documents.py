@@ -1,4 +1,4 @@
-"""The commands and scripts that the documents show: those marked `quick` are run, the options of the others are read."""
+"""The commands and scripts that the documents show: those marked `quick` are run, the others' options are read."""
 
 import json
 import re
