@@ -6,6 +6,7 @@ from test_tools_tissue import rough, smooth
 from tool_shapes import box, comb, icosphere, ring
 
 from DeepDRRSlicerLib.anatomy.material_volume import MaterialVolume
+from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.geometry.carm import CArmPose
 from DeepDRRSlicerLib.projection.cuda.projector import CudaProjector
 from DeepDRRSlicerLib.projection.cuda.tool_records import MOST_CROSSINGS, MOST_TOOLS, tool_records
@@ -52,6 +53,19 @@ def test_lengths_are_those_of_the_cpu(tools):
     )
     assert ours.shape == cpu.shape and ours.max() > 0.003
     assert np.array_equal(ours > 0, cpu > 0)
+    assert np.allclose(ours, cpu, rtol=1e-6, atol=1e-9)
+
+
+def test_rays_exactly_through_edges_and_corners():
+    """Corners of a brick on pixel centres, its edges on rows and columns: nothing is lost or counted twice."""
+    beam = ConeBeam((0, 0, -512), (-16, -16, 512), (1, 0, 0), (0, 1, 0), (1, 1), (33, 33))
+    brick = Tool("brick", *box((-4, -5, 0), (6, 3, 128)), "titanium")  # whole pixels at its front, magnified by 2
+    columns = tool_records([beam], [brick]).points[:, 0]
+    assert {8.0, 28.0} <= set(columns)
+    ours, cpu = (
+        projector.project([beam], [brick]) for projector in (CudaProjector(AIR, HostDriver()), make_projector(AIR))
+    )
+    assert np.array_equal(ours > 0, cpu > 0) and (ours > 0).sum() > 100
     assert np.allclose(ours, cpu, rtol=1e-6, atol=1e-9)
 
 

@@ -26,6 +26,7 @@ from DeepDRRSlicerLib.training.scatter.judged import CHEST
 
 _SIZE, _PITCH = (256, 256), 1.2
 _CELL = 8  # pixels
+_WINDOW = (0.3, 6.5)  # -ln(signal / open field), black and white
 _FIELD = (120.0, 145.0, 140.0, 110.0)  # mm: left, right, top, bottom
 
 
@@ -64,17 +65,16 @@ def draw(found: dict[str, np.ndarray], path: Path) -> None:
         (axes[0, 2], "montecarlo", "with scatter by the Monte Carlo"),
     ):
         depth = -np.log(np.maximum(found[name] / found["open field"], 1e-3))
-        shown = axis.imshow(np.where(lit, depth, np.nan), cmap="gray", vmin=0.3, vmax=4.5)
+        axis.imshow(np.where(lit, depth, np.nan), cmap="gray", vmin=_WINDOW[0], vmax=_WINDOW[1])
         axis.set_title(title, fontsize=10)
-    figure.colorbar(shown, ax=list(axes[0]), shrink=0.8, label="−ln(signal / open field)")
     top = reference.max()
     for axis, image, title in (
         (axes[1, 0], reference, "scatter by the Monte Carlo, smoothed"),
         (axes[1, 1], maps["network"], "scatter by the network"),
     ):
-        shown = axis.imshow(image, cmap="viridis", vmin=0, vmax=top, extent=(0, _SIZE[1], _SIZE[0], 0))
+        shown = axis.imshow(image, cmap="viridis", vmin=0, vmax=top, interpolation="bilinear")
         axis.set_title(title, fontsize=10)
-    figure.colorbar(shown, ax=list(axes[1, :2]), shrink=0.8, label="% of the open field")
+    figure.colorbar(shown, ax=axes[1, 0], location="left", shrink=0.8, label="% of the open field")
     for axis in axes.flat[:5]:
         axis.set_axis_off()
     row = _SIZE[0] // 2
