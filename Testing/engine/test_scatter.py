@@ -194,4 +194,4 @@ def test_simulate_with_scatter(ct, tmp_path, capsys):
     assert main(arguments) == 0
     said = json.loads((tmp_path / "view.json").read_text())
     assert said["scatter"]["model"] == "montecarlo" and said["scatter"]["histories"] == 20000
-    assert "noisy" in capsys.readouterr().out
+    assert "noisy" in capsys.readouterr().err

@@ -165,7 +165,7 @@ def test_depths_of_a_ball_add_up_to_its_chords():
     assert np.abs(path - chord)[thick].max() < 20  # one voxel at either end
     assert path[thick].mean() == pytest.approx(chord[thick].mean(), rel=0.02)
     middle = (depths.density * depths.distance[:, None, None]).sum(axis=0)[thick] / depths.density.sum(axis=0)[thick]
-    assert np.abs(middle - (1000 - along * cosine)[thick]).max() < 5
+    assert np.abs(middle - (1000 - along * cosine)[thick]).max() < 10  # one voxel
     assert (depths.density[:, half < -(30**2)] == 0).all()
 
 
@@ -182,3 +182,6 @@ def test_depths_without_a_body():
     assert len(depths_of(matter_of(empty), view(cells=4)).density) == 0
     assert (gap_of(empty, view(cells=4)) == 500).all()
     assert len(depths_of(matter_of(slab(50, -300)), view(cells=4)).density) == 0  # behind the detector
+    beside = ball()
+    beside = MaterialVolume(beside.materials, beside.density, beside.scale, beside.ijk_to_ras + np.eye(4, k=3) * 900)
+    assert len(depths_of(matter_of(beside), view(cells=4)).density) == 0

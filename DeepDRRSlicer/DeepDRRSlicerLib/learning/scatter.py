@@ -16,6 +16,8 @@ from DeepDRRSlicerLib.simulation.cells import to_pixels
 from DeepDRRSlicerLib.simulation.scatter import Irradiated, Scatter
 from DeepDRRSlicerLib.transport.depths import Matter, depths_of, matter_of
 
+_NOTHING = 1e-5  # of the open field: what rounding alone takes from the beam
+
 
 @dataclass(frozen=True, eq=False)
 class NetworkScatter:
@@ -47,7 +49,7 @@ class NetworkScatter:
 
     def _warning(self, inputs: np.ndarray, estimate: np.ndarray) -> str:
         """A sentence where the view is a stranger to the network; without an object there is no scatter to doubt."""
-        outside = self.network.outside(inputs) if estimate.any() else ()
+        outside = self.network.outside(inputs) if estimate.max() > _NOTHING else ()
         if not outside:
             return ""
         return (

@@ -34,7 +34,8 @@ class Matter:
 class Depths:
     """density: float32 (planes, rows, columns) g/cm3 of water in each ray at each plane, from the source on.
 
-    distance: (planes,) mm from the plane to the detector; step: mm between two planes. No planes where nothing stands.
+    distance: (planes,) mm from the plane to the detector; step: mm between two planes. No planes where nothing
+    stands in the beam.
     """
 
     density: np.ndarray
@@ -56,9 +57,10 @@ def matter_of(volume: MaterialVolume) -> Matter:
 
 def depths_of(matter: Matter, beam: ConeBeam) -> Depths:
     """What the rays of a view meet between source and detector, at the nearest voxels."""
+    none = Depths(np.zeros((0, *beam.size), np.float32), np.zeros(0), 0.0)
     near, far = _reach(matter, beam)
     if near >= far:
-        return Depths(np.zeros((0, *beam.size), np.float32), np.zeros(0), 0.0)
+        return none
     planes = int(np.clip(np.ceil((far - near) / _SPACING), 1, _PLANES))
     step = (far - near) / planes
     depth = near + (np.arange(planes) + 0.5) * step
@@ -72,7 +74,8 @@ def depths_of(matter: Matter, beam: ConeBeam) -> Depths:
         index = np.floor(start[axis] + shares * along[axis]).astype(np.int32)
         inside &= (index >= 0) & (index < n)
         flat += np.clip(index, 0, n - 1) * np.int32(stride)
-    return Depths(matter.density.reshape(-1)[flat] * inside, beam.sid - depth, step)
+    density = matter.density.reshape(-1)[flat] * inside
+    return Depths(density, beam.sid - depth, step) if density.any() else none
 
 
 def exit_gap(depths: Depths, sid: float) -> np.ndarray:
