@@ -547,8 +547,10 @@ def test_command_previews(folder, whole, job, tmp_path, command):
 
 # The command, where most samples take until the run is told to stop: it is under way whenever the signal comes.
 SLOW = """
-import sys, time
+import signal, sys, time
 from DeepDRRSlicerLib.__main__ import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background jobs would ignore
 from DeepDRRSlicerLib.dataset import runner
 
 real = runner.render

@@ -88,7 +88,8 @@ def test_beyond_the_volume_is_unknown_and_not_air(network, hu):
     handle = network.register_forward_pre_hook(lambda module, arguments: seen.append(arguments[0].numpy()[0]))
     beyond = whole(network, hu, Tiling((Cut(40, 48, (0,)), Cut(48, 48, (0,)), Cut(56, 64, (0,)))))
     handle.remove()
-    assert np.array_equal(np.pad(hu, ((0, 8), (0, 0), (0, 8)), constant_values=np.nan), seen[0], equal_nan=True)
+    padded = np.pad(hu, ((0, 8), (0, 0), (0, 8)), constant_values=np.nan)
+    assert any(np.array_equal(padded, given, equal_nan=True) for given in seen)  # the others are its mirror images
     inside = (slice(0, 40 - REACH), slice(None), slice(None), slice(0, 56 - REACH))
     assert np.abs(beyond - exact)[inside].max() < 1e-5
 

@@ -58,6 +58,7 @@ def radiograph(beam, image, field=None, iodine=None):
         settings_hash="0123",
         metadata={
             "collimation_mm": fields,
+            "scatter": {"model": "none"},
             "contrast": iodine and {"segment": "vessel", "iodine_mg_per_ml": iodine},
         },
     )

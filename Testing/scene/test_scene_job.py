@@ -65,7 +65,7 @@ def parameters_with(ct, segmentation=None, landmarks=None, **choices):
         "datasetSecondaryRange": 10.0, "datasetStep": 5.0, "datasetCentre": "isocenter", "datasetOffset": 10.0,
         "datasetRandomise": False, "datasetCoco": True, "datasetWebDataset": False, "datasetDicom": False,
         "datasetHdf5": False, "datasetLicence": "CC0-1.0", "materials": "threshold", "keepCouch": False,
-        "patientPosition": "HFS",
+        "patientPosition": "HFS", "scatter": "none",
     }  # fmt: skip
     return SimpleNamespace(**defaults | choices)
 

@@ -152,7 +152,8 @@ def _angles(turn: np.ndarray, primary_angle: float, secondary_angle: float) -> t
     primary, secondary = positioner_angles(towards)
     if np.hypot(towards[0], towards[1]) < _ALONG:
         primary = float(np.rad2deg(np.arctan2(-across[1], -across[0])))
-    return _tidy(primary), _tidy(secondary)
+    primary = _tidy(primary)
+    return primary if primary > -180.0 else 180.0, _tidy(secondary)
 
 
 def _tidy(angle: float) -> float:

@@ -86,7 +86,7 @@ class CardFrames:
                 except DeviceError as error:
                     if not error.out_of_memory or most == 1:
                         raise
-                    most //= 2
+                    most = max(1, len(batch) // 2)
                     continue
                 yield from made
                 number += len(batch)
