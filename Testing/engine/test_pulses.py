@@ -82,6 +82,17 @@ def test_one_slow_pulse_is_not_made_up_for_by_a_burst():
     assert np.diff(views.starts).min() >= 1 / 15 - 1e-9 and np.diff(views.starts).max() == pytest.approx(0.51)
 
 
+def test_a_pulse_that_began_late_is_not_followed_all_the_sooner():
+    views = FakeViews(0.05, 1.0)
+
+    def wait(released, seconds):
+        views.wait(released, seconds + 0.02 * (len(views.starts) == 5))  # the thread had to wait for its turn
+
+    train = PulseTrain(fluoro_request(), 15.0, views.clock, wait)
+    train.run(views)
+    assert np.diff([pulse.time for pulse in train.collect()]).min() >= 1 / 15 - 1e-9
+
+
 def test_a_short_tap_is_one_pulse():
     views = FakeViews(0.02, 0.0)
     train = train_on(views, 15.0)

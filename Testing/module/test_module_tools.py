@@ -10,8 +10,8 @@ from DeepDRRSlicerLib.scene.tools import IN_BEAM, MATERIAL, beamTools, toolNodes
 
 @pytest.fixture
 def panel(host, patient):
-    """The panel with the section unfolded, and a wire at the isocentre."""
-    widget, parameters = opened(host, noise=False)
+    """The panel with the section unfolded; pictures without scatter, which would hide half of a tool's contrast."""
+    widget, parameters = opened(host, noise=False, scatter="none")
     widget.ui.toolsSection.collapsed = False
     host.processEvents()
     return widget, parameters

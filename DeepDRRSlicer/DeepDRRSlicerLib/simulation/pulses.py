@@ -83,7 +83,7 @@ class PulseTrain:
 
     def _expose(self, views: ViewSimulator, should_stop: Callable[[], bool]) -> None:
         interval, held, last = 1.0 / self.rate, Held(), None
-        first = due = self._clock()
+        first = self._clock()
         frame = self._request.acquisition.frame
         while True:
             begun, request = self._clock(), self._request
@@ -95,7 +95,7 @@ class PulseTrain:
             self._exposed.append(Pulse(radiograph, begun - first))
             frame, last = frame + 1, request
             self._shown = request
-            due = max(due + interval, self._clock())
-            self._wait(self._released, max(0.0, due - self._clock()))
+            # From its start, not from when it was due: one that began late is not followed all the sooner.
+            self._wait(self._released, max(0.0, begun + interval - self._clock()))
             if self._released.is_set() or should_stop():
                 return

@@ -84,8 +84,9 @@ class DatasetSection:
         ui.datasetPrimaryRangeLabel.setText(_("Within:") if plan == CONE else _("LAO / RAO ±:"))
         ui.datasetSecondaryRangeSlider.setEnabled(plan != CONE)
         ui.datasetStepSlider.setEnabled(plan == GRID)
-        for choice, (box, package) in self._formats.items():
+        for choice, (box, package, toolTip) in self._formats.items():
             there = package is None or find_spec(package) is not None
+            box.setToolTip(toolTip if there else _("Needs the Python package {name}.").format(name=package))
             box.setEnabled(there or getattr(parameters, choice))  # a scene from elsewhere may have chosen it
         ui.datasetPlanLabel.setText(" ".join(filter(None, (_planText(parameters), _scatterText(parameters)))))
         self._enable()
@@ -215,12 +216,12 @@ class DatasetSection:
         self._ui.datasetStatusLabel.setText(text)
 
     def _formatBoxes(self):
-        """parameter -> (check box, the package of its format or None)."""
+        """parameter -> (check box, the package of its format or None, its tool tip where that is there)."""
         ui = self._ui
         boxes = (ui.datasetCocoCheckBox, ui.datasetWebDatasetCheckBox, ui.datasetDicomCheckBox, ui.datasetHdf5CheckBox)
         found = {}
         for box, (choice, (_writer, package)) in zip(boxes, FORMATS.items(), strict=True):
-            found[choice] = box, package
+            found[choice] = box, package, box.toolTip
         return found
 
 
