@@ -207,3 +207,27 @@ def test_closing_the_scene_leaves_no_node_of_the_module(host, patient):
     nodes = [slicer.mrmlScene.GetNthNode(i) for i in range(slicer.mrmlScene.GetNumberOfNodes())]
     own = [node.GetName() for node in nodes if "DeepDRR" in " ".join(node.GetAttributeNames() or ())]
     assert own == []
+
+
+def test_a_warm_up_that_outlives_its_library_ends_quietly(host, monkeypatch):
+    """A Reload puts other classes of the same names in its place; what was asked to stop may then stop with those."""
+    from DeepDRRSlicerLib.scene import warm_up
+
+    class Stopped(Exception):
+        pass
+
+    begun, ended = threading.Event(), []
+
+    def work(should_stop, ready):
+        begun.set()
+        while not should_stop():
+            time.sleep(0.001)
+        raise Stopped
+
+    monkeypatch.setattr(warm_up, "warm_up", work)
+    monkeypatch.setattr(threading, "excepthook", ended.append)
+    one = warm_up.WarmUp()
+    one.start()
+    assert begun.wait(60)
+    one.close(patience=60)
+    assert not one.isRunning and ended == []

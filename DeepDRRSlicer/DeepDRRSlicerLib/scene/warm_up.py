@@ -45,5 +45,9 @@ class WarmUp:
     def _run(self):
         try:
             warm_up(self._stop.is_set, self._ready.set)
-        except (InputError, Stopped):  # the first picture says what is wrong
+        except InputError:  # the first picture says what is wrong
             pass
+        except Exception:
+            # Stopped, by whichever class of that name: a Reload takes the library from under the thread.
+            if not self._stop.is_set():
+                raise
