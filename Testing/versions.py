@@ -4,7 +4,8 @@
 
 Each row gets a virtual environment of its own (about 1 GB), which is kept for the next time. A row whose Python is not
 on this computer is left out, and said to be. The wheel slicer-core has Slicer's MRML and logics; Qt is PySide6, because
-no PySide for Qt 5.15 runs on Python 3.11: for Qt 5 the checker of PythonQt rules knows what only one of the two has.
+no PySide for Qt 5.15 runs on Python 3.11, and one before 6.8 keeps alive what was connected to deleted widgets. For Qt 5
+the checker of PythonQt rules knows what only one of the two has.
 """
 
 from __future__ import annotations
@@ -49,14 +50,14 @@ ROWS = (
         "oldest",
         "3.11",
         ("slicer-core==5.11.0.2", "numpy==1.26.4", "SimpleITK==2.3.1", "numba==0.60.0", "trimesh==4.6.0",
-         "PySide6-Essentials==6.6.3", "pydicom==2.4.4"),
+         "PySide6-Essentials==6.8.3", "pydicom==2.4.4"),
         "the oldest of everything",
     ),
     Row(
         "5.10",
         "3.12",
         ("slicer-core==5.11.0.2", "numpy==2.0.2", "SimpleITK==2.5.0", "numba==0.60.0", "trimesh==4.6.0",
-         "PySide6-Essentials==6.7.3", "pydicom==2.4.4"),
+         "PySide6-Essentials==6.8.3", "pydicom==2.4.4"),
         "Slicer 5.10",
     ),
     Row(
@@ -87,7 +88,7 @@ def main() -> int:
     results = [run(row, options.folder / row.name) for row in ROWS if not options.names or row.name in options.names]
     print("\n" + line("like", "Python", SHOWN, "result"))
     for row, versions, result in results:
-        print(line(row.like, row.python, [versions.get(name, "-") for name in SHOWN], result))
+        print(line(row.like, row.python, [versions.get(_plain(name), "-") for name in SHOWN], result))
     return int(any(result.startswith("failed") for _, _, result in results))
 
 
@@ -106,9 +107,8 @@ def run(row: Row, folder: Path):
     print(f"{row.name}: installing into {folder} ...", flush=True)
     pip = [python, "-m", "pip", "--disable-pip-version-check"]
     subprocess.run([*pip, "install", "--quiet", "--no-warn-script-location", *row.packages, *COMMON], check=True)
-    versions = dict(
-        line.split("==") for line in output([*pip, "list", "--format", "freeze"]).splitlines() if line.count("==") == 1
-    )
+    frozen = [line.split("==") for line in output([*pip, "list", "--format", "freeze"]).splitlines()]
+    versions = {_plain(pair[0]): pair[1] for pair in frozen if len(pair) == 2}
     print(f"{row.name}: testing ...", flush=True)
     begin = time.monotonic()
     environment = os.environ | {"NUMBA_CACHE_DIR": str(folder / "numba"), "QT_QPA_PLATFORM": "offscreen"}
@@ -125,6 +125,11 @@ def run(row: Row, folder: Path):
 
 def output(command) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _plain(name: str) -> str:
+    """A package's name, of which pip knows several spellings, in one."""
+    return name.lower().replace("_", "-")
 
 
 def find_python(version: str) -> str | None:
