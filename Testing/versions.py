@@ -3,9 +3,9 @@
     python Testing/versions.py [NAME ...] [--folder build/versions]
 
 Each row gets a virtual environment of its own (about 1 GB), which is kept for the next time. A row whose Python is not
-on this computer is left out, and said to be. The wheel slicer-core has Slicer's MRML and logics; Qt is PySide6, because
-no PySide for Qt 5.15 runs on Python 3.11, and one before 6.8 keeps alive what deleted widgets were connected to. For Qt 5
-the checker of PythonQt rules knows what only one of the two has.
+on this computer is left out, and said to be. The wheel slicer-core has Slicer's MRML and logics. Qt is PySide6, because
+no PySide for Qt 5.15 runs on Python 3.11 (and one before 6.8 keeps alive what deleted widgets were connected to). For
+Qt 5 the checker of PythonQt rules knows what only one of the two has.
 """
 
 from __future__ import annotations
