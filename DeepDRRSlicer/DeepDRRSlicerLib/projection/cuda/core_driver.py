@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from DeepDRRSlicerLib.projection.cuda import libcuda
 from DeepDRRSlicerLib.projection.cuda.card import CardDriver, scalars
-from DeepDRRSlicerLib.projection.cuda.driver import DeviceError, Grid
+from DeepDRRSlicerLib.projection.cuda.driver import Grid
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,7 +22,7 @@ class CoreDriver(CardDriver):
     name = "cuda-core"
 
     def __init__(self):
-        with _said("cuda-core"):
+        with libcuda.said("cuda-core"):
             self._core, self._api = _packages()
             self._core.Device(0).set_current()
             self._own_stream = self._core.Device(0).create_stream()  # does not wait for torch's, nor torch for it
@@ -31,7 +30,7 @@ class CoreDriver(CardDriver):
         super().__init__(handle)
 
     def launch(self, kernel: _Kernel, grid: Grid, block: Grid, arguments: Sequence) -> None:
-        with _said(kernel.name):
+        with libcuda.said(kernel.name):
             config = self._core.LaunchConfig(grid=tuple(grid), block=tuple(block))
             self._core.launch(self._own_stream, config, kernel.entry, *scalars(arguments))
 
@@ -48,15 +47,15 @@ class CoreDriver(CardDriver):
         return int(address), release
 
     def _load(self, cubin: bytes) -> object:
-        with _said("loading kernels"):
+        with libcuda.said("loading kernels"):
             return self._core.ObjectCode.from_cubin(cubin)
 
     def _entry(self, loaded: object, name: str) -> _Kernel:
-        with _said(name):
+        with libcuda.said(name):
             return _Kernel(name, loaded.get_kernel(name))
 
     def _let_go(self) -> None:
-        with _said("closing"):
+        with libcuda.said("closing"):
             self._own_stream.close()  # the primary context stays for torch; cuda-core keeps it until the process ends
 
 
@@ -70,14 +69,3 @@ def _packages():
     except ImportError:
         from cuda.core import experimental as core
     return core, api
-
-
-@contextlib.contextmanager
-def _said(what: str) -> Iterator[None]:
-    """DeviceError for whatever the packages raise: their own error class has had several names and homes."""
-    try:
-        yield
-    except DeviceError:
-        raise
-    except Exception as error:
-        raise libcuda.failure(what, " ".join(str(error).split()) or type(error).__name__) from error

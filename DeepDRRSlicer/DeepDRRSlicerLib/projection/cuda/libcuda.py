@@ -6,8 +6,10 @@ interpreter lock while they last.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -104,6 +106,17 @@ def first_card() -> Card:
         values.append(value.value)
     text = name.value.decode(errors="replace")
     return Card(text, tuple(values), (version.value // 1000, version.value % 1000 // 10))
+
+
+@contextlib.contextmanager
+def said(what: str) -> Iterator[None]:
+    """DeviceError for whatever a package raises, whose own classes have several names or exist only once imported."""
+    try:
+        yield
+    except DeviceError:
+        raise
+    except Exception as error:
+        raise failure(what, " ".join(str(error).split()) or type(error).__name__) from error
 
 
 def failure(what: str, text: str, code: int | None = None) -> DeviceError:

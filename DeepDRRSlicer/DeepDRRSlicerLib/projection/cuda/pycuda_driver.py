@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from DeepDRRSlicerLib.projection.cuda import libcuda
 from DeepDRRSlicerLib.projection.cuda.card import CardDriver, scalars
-from DeepDRRSlicerLib.projection.cuda.driver import DeviceError, Grid
+from DeepDRRSlicerLib.projection.cuda.driver import Grid
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: it does not wait for torch's stream, nor torch for it
 
@@ -25,7 +24,7 @@ class PycudaDriver(CardDriver):
     name = "pycuda"
 
     def __init__(self):
-        with _said("pycuda"):
+        with libcuda.said("pycuda"):
             import pycuda.driver as api  # not pycuda.autoinit, which makes a context of its own
 
             self._api = api
@@ -37,40 +36,29 @@ class PycudaDriver(CardDriver):
         super().__init__(handle)
 
     def launch(self, kernel: _Kernel, grid: Grid, block: Grid, arguments: Sequence) -> None:
-        with _said(kernel.name):
+        with libcuda.said(kernel.name):
             kernel.entry(*scalars(arguments), grid=tuple(grid), block=tuple(block), stream=self._own_stream)
 
     def _allocate(self, nbytes: int) -> tuple[int, Callable[[], None]]:
-        with _said("mem_alloc"):
+        with libcuda.said("mem_alloc"):
             memory = self._api.mem_alloc(nbytes)
 
         def release():
-            with _said("free"):
+            with libcuda.said("free"):
                 memory.free()
 
         return int(memory), release
 
     def _load(self, cubin: bytes) -> object:
-        with _said("loading kernels"):
+        with libcuda.said("loading kernels"):
             return self._api.module_from_buffer(cubin)
 
     def _entry(self, loaded: object, name: str) -> _Kernel:
-        with _said(name):
+        with libcuda.said(name):
             return _Kernel(name, loaded.get_function(name))
 
     def _let_go(self) -> None:
-        with _said("closing"):
+        with libcuda.said("closing"):
             self._own_stream = None
             self._context.pop()
             self._context.detach()  # one use of the primary context less; torch's stays
-
-
-@contextlib.contextmanager
-def _said(what: str) -> Iterator[None]:
-    """DeviceError for what pycuda raises, whose classes exist only once it is imported."""
-    try:
-        yield
-    except DeviceError:
-        raise
-    except Exception as error:
-        raise libcuda.failure(what, " ".join(str(error).split()) or type(error).__name__) from error
