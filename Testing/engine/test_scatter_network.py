@@ -17,7 +17,7 @@ from DeepDRRSlicerLib.geometry.carm import CArmPose
 from DeepDRRSlicerLib.geometry.device import load_device
 from DeepDRRSlicerLib.learning.scatter import NetworkScatter
 from DeepDRRSlicerLib.learning.scatter_choice import scatter_model
-from DeepDRRSlicerLib.learning.scatter_estimate import estimate
+from DeepDRRSlicerLib.learning.scatter_estimate import estimate, spread_of
 from DeepDRRSlicerLib.learning.scatter_inputs import CELLS, NAMES, part_of_square, scatter_inputs, square_view
 from DeepDRRSlicerLib.learning.scatter_network import shipped_network
 from DeepDRRSlicerLib.physics.detector import load_detector
@@ -182,12 +182,12 @@ def test_the_estimate_is_the_solid_angle_of_what_is_taken():
     share = np.zeros((64, 64), np.float32)
     share[32, 32] = 1
     taken = 0.01
-    found = estimate(np.full((64, 64), 1 - taken), share, depths, 10.0, 1000.0)
+    found = estimate(np.full((64, 64), 1 - taken), share, spread_of(depths, 10.0, 1000.0))
     offset = (np.arange(64) - 32) * 10.0
     squared = offset[:, None] ** 2 + offset**2 + 200.0**2
     exact = taken * 100 * 200 / squared**1.5 / (4 * np.pi)
     assert np.allclose(found, exact, rtol=3e-3)  # a cell is no point, and 200 mm away nearly one
-    assert (estimate(np.ones((64, 64)), share, depths, 10.0, 1000.0) == 0).all()
+    assert (estimate(np.ones((64, 64)), share, spread_of(depths, 10.0, 1000.0)) == 0).all()
 
 
 def test_inputs_say_what_stands_where():

@@ -19,6 +19,7 @@ import numpy as np
 
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.learning.scatter_inputs import NAMES
+from DeepDRRSlicerLib.physics.one_thread import product, weighted_sum
 
 LEVELS = 4
 BOUND = 4.0  # of the logarithm, either way
@@ -58,7 +59,7 @@ class ScatterNetwork:
             maps = np.concatenate([_doubled(maps), kept[level]])
             maps = self._pair(f"up.{level}", maps)
         weight, bias = self.tensors["last.weight"], self.tensors["last.bias"]
-        answer = np.tensordot(weight[0, :, 0, 0], maps, axes=1) + bias[0]
+        answer = weighted_sum(weight[0, :, 0, 0], maps) + bias[0]
         return estimate * np.exp(np.clip(answer, -BOUND, BOUND))
 
     def outside(self, inputs: np.ndarray) -> tuple[str, ...]:
@@ -82,7 +83,7 @@ def _convolved(maps: np.ndarray, weight: np.ndarray) -> np.ndarray:
     for i in range(3):
         for j in range(3):
             shifted[:, i, j] = padded[:, i : i + rows, j : j + columns]
-    return (weight.reshape(len(weight), -1) @ shifted.reshape(channels * 9, -1)).reshape(-1, rows, columns)
+    return product(weight.reshape(len(weight), -1), shifted.reshape(channels * 9, -1)).reshape(-1, rows, columns)
 
 
 def _halved(maps: np.ndarray) -> np.ndarray:

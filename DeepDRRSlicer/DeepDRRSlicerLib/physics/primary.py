@@ -21,6 +21,7 @@ import numpy as np
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.physics.detector import Detector
 from DeepDRRSlicerLib.physics.materials import mass_attenuation, material_name
+from DeepDRRSlicerLib.physics.one_thread import PRODUCTS_AT_ONCE
 from DeepDRRSlicerLib.physics.spectral_nodes import spectral_nodes
 from DeepDRRSlicerLib.physics.spectrum import Spectrum
 
@@ -30,9 +31,6 @@ _ROUNDING, _SWING = 1e-3, 2e-3
 # g/cm2: the most that a tungsten anode can filter less towards the cathode than in the centre, and steps of it, so that
 # few spectra differ.
 _ANODE, _ANODE_STEP = 0.05, 0.005
-# Multiplications at once: few enough for the cache, and for a linear algebra library to start no threads, so that the
-# order of summation in a pixel is always the same.
-_PRODUCTS_AT_ONCE = 2**17
 
 
 def detected(
@@ -56,7 +54,7 @@ def detected(
         return mean, variance
 
     exponents, weights = spectral_tables(materials, spectrum, detector, anode)
-    at_once = max(1, _PRODUCTS_AT_ONCE // (exponents.size + weights.size))
+    at_once = max(1, PRODUCTS_AT_ONCE // (exponents.size + weights.size))
     pixels = area_density.reshape(math.prod(views), m, rows * cols)
     sums = np.empty((2, len(pixels), rows * cols), dtype=np.float32)
     for view, of_view in zip(pixels, sums.swapaxes(0, 1), strict=True):

@@ -31,11 +31,11 @@ class Fluoroscopy:
         self.picture = PictureState()
         self.onExposure = self.picture.onExposure
         self.onPose = []
-        self.materials = MaterialsWork()
         self._patientCopy = PatientCopy()
         self._views = ViewSimulator()
         self._warmUp = WarmUp()
         self._live = LatestWorker(self._work, "DeepDRRSlicer live")
+        self.materials = MaterialsWork(lambda: self._live.is_busy)
         self._previewing = False
         self.progress = Progress()  # of the reference image that was asked for last
         self._referring = False  # whether such an image was asked for last

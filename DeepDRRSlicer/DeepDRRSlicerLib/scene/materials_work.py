@@ -6,6 +6,7 @@ Nodes are touched on the calling thread alone. The network, and what is shown of
 from DeepDRRSlicerLib.anatomy.ct import as_ct
 from DeepDRRSlicerLib.anatomy.label_map import amounts, classes_by_name
 from DeepDRRSlicerLib.dataset.materials import NETWORK, network, network_missing
+from DeepDRRSlicerLib.scene.giving_way import giveWay, givingWay
 from DeepDRRSlicerLib.scene.materials import THRESHOLD, materialsFingerprint, materialsNode, segmentsAndMaterials
 from DeepDRRSlicerLib.scene.request import PatientCopy, patientKey
 from DeepDRRSlicerLib.simulation.decomposition import (
@@ -22,10 +23,11 @@ _PATIENCE = 3.0  # s that the window may be blocked by work that cannot be stopp
 class MaterialsWork:
     """What the parameter node's CT is made of. A CT is known by its patientKey.
 
-    progress: of the network, 0 to 1.
+    progress: of the network, 0 to 1. isBusy: whether somebody waits for a picture, to which the network gives way.
     """
 
-    def __init__(self):
+    def __init__(self, isBusy=lambda: False):
+        self._isBusy = isBusy
         self._network = _WorkOnCT("DeepDRRSlicer network")
         self._look = _WorkOnCT("DeepDRRSlicer materials")
         self._answer = None  # (key of a CT, its classes, version of the network)
@@ -85,8 +87,9 @@ class MaterialsWork:
             self.progress = fraction
 
         def work(ct, shouldStop):
+            giveWay()
             classify, version = network()
-            return patient, network_classes(ct, classify, version, shouldStop, tell), version
+            return patient, network_classes(ct, classify, version, givingWay(shouldStop, self._isBusy), tell), version
 
         self._network.begin(parameters.ct, work)
 

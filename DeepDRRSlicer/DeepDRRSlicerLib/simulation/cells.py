@@ -6,17 +6,19 @@ from functools import lru_cache
 
 import numpy as np
 
+from DeepDRRSlicerLib.physics.one_thread import product
+
 WHOLE = (1.0, 1.0)
 
 
 def to_cells(image: np.ndarray, size: tuple[int, int], part: tuple[float, float] = WHOLE) -> np.ndarray:
-    """float32 (..., *size): mean of the pixels (..., rows, columns) in each cell, pixels across a border in shares.
+    """float32 (*size): mean of the pixels (rows, columns) in each cell, pixels across a border in shares.
 
     part: of the cells' height and width that the image takes up, in their middle; it counts as 0 beyond.
     """
-    rows, columns = image.shape[-2:]
+    rows, columns = image.shape
     image = np.asarray(image, dtype=np.float32)
-    return _means(rows, size[0], part[0]) @ image @ _means(columns, size[1], part[1]).T
+    return product(product(_means(rows, size[0], part[0]), image), _means(columns, size[1], part[1]).T)
 
 
 def to_pixels(cells: np.ndarray, size: tuple[int, int], part: tuple[float, float] = WHOLE) -> np.ndarray:
@@ -26,7 +28,16 @@ def to_pixels(cells: np.ndarray, size: tuple[int, int], part: tuple[float, float
     """
     rows, columns = cells.shape
     down, across = _spline(rows, size[0], part[0]), _spline(columns, size[1], part[1])
-    return down @ np.asarray(cells, dtype=np.float32) @ across.T
+    return product(product(down, np.asarray(cells, dtype=np.float32)), across.T)
+
+
+def at_pixels(
+    cells: np.ndarray, size: tuple[int, int], pixels: np.ndarray, part: tuple[float, float] = WHOLE
+) -> np.ndarray:
+    """float32 (n,): what to_pixels gives at some pixels, (n,) flat indices of the image."""
+    down, across = _spline(cells.shape[0], size[0], part[0]), _spline(cells.shape[1], size[1], part[1])
+    rows, columns = np.divmod(pixels, size[1])
+    return (product(down[rows], np.asarray(cells, dtype=np.float32)) * across[columns]).sum(axis=1)
 
 
 @lru_cache(maxsize=16)

@@ -21,12 +21,21 @@ from DeepDRRSlicerLib.physics.primary import detected, open_detected
 from DeepDRRSlicerLib.physics.readout import Frame, counts_per_kev, digitised, field_gain, frame_generator, taken_in
 from DeepDRRSlicerLib.physics.spectrum import Spectrum, tube_spectrum
 from DeepDRRSlicerLib.simulation.acquisition import Acquisition, Automatic
-from DeepDRRSlicerLib.simulation.exposure_control import automatic_technique, measuring_pixels
-from DeepDRRSlicerLib.simulation.scatter import Irradiated, Scatter
+from DeepDRRSlicerLib.simulation.exposure_control import (
+    AutomaticExposure,
+    MeasuringField,
+    measuring_field,
+    technique_for,
+)
+from DeepDRRSlicerLib.simulation.scatter import CoarseScatter, Irradiated, Scatter, ScatterModel
 from DeepDRRSlicerLib.simulation.technique import Technique
 
 if TYPE_CHECKING:
+    from DeepDRRSlicerLib.projection.cuda.card_array import CardArray
     from DeepDRRSlicerLib.projection.tools import Tool
+
+MANUAL_CONTROL = {"control": "manual", "limit": ""}
+NO_SCATTER = {"model": "none"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,17 +55,14 @@ class Shadow:
 
 
 @dataclass(frozen=True, eq=False)
-class Irradiation:
-    """What falls on the detector, before chance has its part: frames that differ by their number alone share it.
+class Conditions:
+    """How a picture is taken, once the brightness control has chosen: frames that differ by their number share it.
 
-    mean, variance: (rows, cols) float32 keV and keV2 per pixel. open_field, exposed: as in Radiograph.
-    blur: mm at the detector, of the focal spot. control: what the brightness control says of the technique.
-    scatter: what the model of scatter says of itself, for the metadata.
+    open_field, exposed: as in Radiograph. blur: mm at the detector, of the focal spot. control: what the brightness
+    control says of the technique. scatter: what the model of scatter says of itself, for the metadata.
     """
 
     technique: Technique
-    mean: np.ndarray
-    variance: np.ndarray
     open_field: np.ndarray
     exposed: np.ndarray
     blur: float
@@ -67,17 +73,29 @@ class Irradiation:
 
 
 @dataclass(frozen=True, eq=False)
+class Irradiation(Conditions):
+    """What falls on the detector, before chance has its part.
+
+    mean, variance: (rows, cols) float32 keV and keV2 per pixel.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Exposed:
     """A frame as read out, the open field and the exposed share as in Radiograph, and what is to be said of them.
 
     held: what the panel holds back of this and earlier frames, as physics.lag.with_lag gives it; None without lag.
+    A picture that a card has made leaves it there.
     """
 
     frame: Frame
     open_field: np.ndarray
     exposed: np.ndarray
     metadata: dict
-    held: np.ndarray | None = None
+    held: np.ndarray | CardArray | None = None
 
 
 def field_window(beam: ConeBeam, acquisition: Acquisition) -> tuple[slice, slice]:
@@ -101,21 +119,14 @@ def irradiate(shadow: Shadow, acquisition: Acquisition, should_stop: Callable[[]
     """What the shadow lets through to the detector; seed and frame do not matter. Raises as expose, and Stopped."""
     beam, device, detector = shadow.beam, acquisition.device, acquisition.detector
     share = collimation(beam, acquisition.collimation, device.focal_spot, device.collimator_distance)
-    technique, control = _technique(shadow, acquisition, share)
-    if acquisition.scatter is not None and isinstance(acquisition.technique, Automatic):
-        # The chamber of the brightness control sees the scatter, too, whose share hardly depends on the technique.
-        found = _scatter(shadow, acquisition, technique, share, None, should_stop)
-        technique, control = _technique(
-            shadow, acquisition, share, _ratio(found, shadow, acquisition, technique, share)
-        )
+    field = open_field(beam)
+    technique, control = _technique(shadow, acquisition, share, field, should_stop)
     spectrum = tube_spectrum(technique.kvp, technique.filtration, device.anode_angle)
     heel = None
     if technique.heel:
         heel = heel_layer(beam, device.anode_direction, technique.kvp, device.anode_angle)
     # mAs x mm2 at 1 m and at a right angle to the ray that send as many photons as the pixel gets.
-    load = (
-        technique.mas * beam.pitch[0] * beam.pitch[1] * acquisition.grid_in_use.primary_transmission * open_field(beam)
-    )
+    load = technique.mas * beam.pitch[0] * beam.pitch[1] * acquisition.grid_in_use.primary_transmission * field
 
     window = field_window(beam, acquisition)
     mean, variance = np.zeros((2, *beam.size), dtype=np.float32)
@@ -124,13 +135,13 @@ def irradiate(shadow: Shadow, acquisition: Acquisition, should_stop: Callable[[]
     mean[window], variance[window] = (moment * falling for moment in per_load)
     without = np.broadcast_to(_flat(spectrum, detector, heel), beam.size)
     flat = (without * load).astype(np.float32)
-    told = {"model": "none"}
+    told = NO_SCATTER
     if acquisition.scatter is not None:
         found = _scatter(shadow, acquisition, technique, share, per_load[0] / without[window], should_stop)
         passed = technique.mas * beam.pitch[0] * beam.pitch[1] * acquisition.grid_in_use.scatter_transmission
         mean += found.mean * np.float32(passed)
         variance += found.variance * np.float32(passed)
-        told = {"model": acquisition.scatter.name, "warning": found.warning} | found.details
+        told = scatter_told(acquisition.scatter, found)
     gain = field_gain(detector, beam.size, beam.pitch)
     kerma_share = share if heel is None else share * heel_kerma(spectrum, heel)
     if gain is not None and detector.field_shape == "circular":
@@ -146,16 +157,8 @@ def irradiate(shadow: Shadow, acquisition: Acquisition, should_stop: Callable[[]
         exposed=share,
         blur=penumbra_width(device.focal_spot, beam.sid, shadow.object_distance),
         control=control,
-        spectrum={
-            "mean_energy_kev": spectrum.mean_energy,
-            "half_value_layer_mm_al": spectrum.half_value_layer(),
-            "second_half_value_layer_mm_al": spectrum.half_value_layer(order=2),
-            "air_kerma_at_1m_ugy": kerma_at_1m,
-        },
-        dose={
-            "kerma_area_product_gycm2": kerma_area_product(kerma_at_1m, beam, kerma_share),
-            "beam_on_time_s": technique.beam_on_time,
-        },
+        spectrum=spectrum_told(spectrum, kerma_at_1m),
+        dose=dose_told(kerma_area_product(kerma_at_1m, beam, kerma_share), technique),
         scatter=told,
     )
 
@@ -168,34 +171,64 @@ def read_frame(
     generator = None if acquisition.seed is None else frame_generator(acquisition.seed, acquisition.frame)
     energy = taken_in(falling.mean, falling.variance, detector, beam.pitch, generator, falling.blur)
     if lag and detector.lag is not None:
-        if technique.pulse_rate is None:
-            raise InputError(
-                "Lag needs the time between two frames; choose a mode with pulses, or give the pulse rate."
-            )
-        energy, held = with_lag(energy, held, detector.lag, 1.0 / technique.pulse_rate)
+        energy, held = with_lag(energy, held, detector.lag, frame_interval(technique))
     frame = digitised(energy, detector, beam.pitch, generator)
+    told = frame_told(falling, acquisition, beam, frame.clipped, lag)
+    return Exposed(frame, falling.open_field, falling.exposed, told, held)
 
-    metadata = acquisition.to_dict() | {
-        "technique": technique.to_dict(),
-        "exposure": falling.control,
-        "spectrum": falling.spectrum,
+
+def frame_interval(technique: Technique) -> float:
+    """s from one frame to the next. Raises InputError for a technique without a pulse rate."""
+    if technique.pulse_rate is None:
+        raise InputError("Lag needs the time between two frames; choose a mode with pulses, or give the pulse rate.")
+    return 1.0 / technique.pulse_rate
+
+
+def spectrum_told(spectrum: Spectrum, kerma_at_1m: float) -> dict:
+    """What metadata say of it. kerma_at_1m: uGy."""
+    return {
+        "mean_energy_kev": spectrum.mean_energy,
+        "half_value_layer_mm_al": spectrum.half_value_layer(),
+        "second_half_value_layer_mm_al": spectrum.half_value_layer(order=2),
+        "air_kerma_at_1m_ugy": kerma_at_1m,
+    }
+
+
+def dose_told(area_product: float, technique: Technique) -> dict:
+    """What metadata say of it. area_product: Gy cm2."""
+    return {"kerma_area_product_gycm2": area_product, "beam_on_time_s": technique.beam_on_time}
+
+
+def scatter_told(model: ScatterModel, found: Scatter | CoarseScatter) -> dict:
+    """What metadata say of it."""
+    return {"model": model.name, "warning": found.warning} | found.details
+
+
+def frame_told(
+    taken: Conditions, acquisition: Acquisition, beam: ConeBeam, clipped: tuple[int, int], lag: bool
+) -> dict:
+    """The metadata of a frame. clipped: as in Frame. lag: whether the detector may show it."""
+    detector = acquisition.detector
+    return acquisition.to_dict() | {
+        "technique": taken.technique.to_dict(),
+        "exposure": taken.control,
+        "spectrum": taken.spectrum,
         "readout": {
             "dark_offset": detector.dark_offset,
             "counts_per_kev": counts_per_kev(detector, beam.pitch),
-            "zero_pixels": frame.clipped[0],
-            "saturated_pixels": frame.clipped[1],
+            "zero_pixels": clipped[0],
+            "saturated_pixels": clipped[1],
         },
         "effects": {
-            "scatter": falling.scatter["model"],
-            "noise": "none" if generator is None else "quantum and electronic",
+            "scatter": taken.scatter["model"],
+            "noise": "none" if acquisition.seed is None else "quantum and electronic",
             "blur": "pixel aperture, focal spot, detector",
-            "focal_spot_blur_mm": falling.blur,
+            "focal_spot_blur_mm": taken.blur,
             "lag": lag and detector.lag is not None,
         },
-        "dose": falling.dose,
-        "scatter": falling.scatter,
+        "dose": taken.dose,
+        "scatter": taken.scatter,
     }
-    return Exposed(frame, falling.open_field, falling.exposed, metadata, held)
 
 
 def _scatter(shadow: Shadow, acquisition: Acquisition, technique: Technique, share, passed, should_stop) -> Scatter:
@@ -219,34 +252,65 @@ def _scatter(shadow: Shadow, acquisition: Acquisition, technique: Technique, sha
     return acquisition.scatter.scatter(view, should_stop)
 
 
-def _ratio(found: Scatter, shadow: Shadow, acquisition: Acquisition, technique: Technique, share: np.ndarray) -> float:
-    """Scatter over primary signal in the measuring field of the brightness control, in front of the grid."""
-    pixels = measuring_pixels(shadow.beam, share)
-    areas = shadow.area_density.reshape(len(shadow.materials), -1)[:, pixels]
-    spectrum = tube_spectrum(technique.kvp, technique.filtration, acquisition.device.anode_angle)
-    primary = detected(areas[:, None], shadow.materials, spectrum, acquisition.detector)[0][0]
-    fallen = np.median(primary * (open_field(shadow.beam) * share).reshape(-1)[pixels])
-    return float(np.median(found.mean.reshape(-1)[pixels]) / fallen) if fallen > 0 else 0.0
-
-
 def _technique(
-    shadow: Shadow, acquisition: Acquisition, share: np.ndarray, scatter_to_primary: float = 0.0
+    shadow: Shadow, acquisition: Acquisition, share: np.ndarray, field: np.ndarray, should_stop
 ) -> tuple[Technique, dict]:
     """The technique of the picture, and what the brightness control says of it."""
-    chosen, device = acquisition.technique, acquisition.device
+    chosen = acquisition.technique
     if isinstance(chosen, Technique):
-        return chosen, {"control": "manual", "limit": ""}
+        return chosen, MANUAL_CONTROL
+    measured = measuring_field(shadow.area_density, shadow.materials, shadow.beam, share)
+
+    def to_primary(technique: Technique) -> float:
+        found = _scatter(shadow, acquisition, technique, share, None, should_stop)
+        falling = (share * field).reshape(-1)[measured.pixels]
+        return scatter_to_primary(
+            found.mean.reshape(-1)[measured.pixels], measured, acquisition, technique, falling
+        )
+
+    return controlled(chosen, acquisition, measured, shadow.beam, to_primary)
+
+
+def controlled(
+    chosen: Automatic,
+    acquisition: Acquisition,
+    measured: MeasuringField,
+    beam: ConeBeam,
+    to_primary: Callable[[Technique], float],
+) -> tuple[Technique, dict]:
+    """The technique that the brightness control chooses, and what is said of it.
+
+    to_primary: scatter over primary signal in the measuring field; not asked for an acquisition without scatter.
+    """
+    device = acquisition.device
     mode = device.exposure_mode(chosen.mode)
-    control = automatic_technique(
-        shadow.area_density, shadow.materials, shadow.beam, mode, device, share, chosen.kvp, chosen.pulse_rate,
-        chosen.heel, scatter_to_primary,
-    )  # fmt: skip
+
+    def technique(scatter_share: float) -> AutomaticExposure:
+        return technique_for(measured, beam, mode, device, chosen.kvp, chosen.pulse_rate, chosen.heel, scatter_share)
+
+    control = technique(0.0)
+    if acquisition.scatter is not None:
+        # The chamber of the brightness control sees the scatter, too, whose share hardly depends on the technique.
+        control = technique(to_primary(control.technique))
     return control.technique, {
         "control": "automatic",
         "detector_kerma_ngy": control.detector_kerma,
         "target_detector_kerma_ngy": control.target,
         "limit": control.limit,
     }
+
+
+def scatter_to_primary(
+    scattered: np.ndarray, measured: MeasuringField, acquisition: Acquisition, technique: Technique, falling: np.ndarray
+) -> float:
+    """Scatter over primary signal in the measuring field of the brightness control, in front of the grid.
+
+    scattered: (n,) keV per mm2 of detector and mAs. falling: (n,) mAs mm2 at 1 m that fall on a mm2 there for 1 mAs.
+    """
+    spectrum = tube_spectrum(technique.kvp, technique.filtration, acquisition.device.anode_angle)
+    primary = detected(measured.area_density[:, None], measured.materials, spectrum, acquisition.detector)[0][0]
+    fallen = np.median(primary * falling)
+    return float(np.median(scattered) / fallen) if fallen > 0 else 0.0
 
 
 def _with_heel(shadow: Shadow, heel: np.ndarray | None, window) -> tuple[np.ndarray, tuple[str, ...]]:

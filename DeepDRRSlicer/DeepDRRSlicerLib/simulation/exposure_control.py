@@ -14,7 +14,7 @@ current is lowered.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from DeepDRRSlicerLib.geometry.device import Device
 from DeepDRRSlicerLib.geometry.exposure_modes import ExposureMode
 from DeepDRRSlicerLib.physics.exposure import air_kerma_at, inverse_square, pixel_distance
 from DeepDRRSlicerLib.physics.materials import mass_attenuation
+from DeepDRRSlicerLib.physics.one_thread import product, weighted_sum
 from DeepDRRSlicerLib.physics.spectrum import Spectrum, tube_spectrum
 from DeepDRRSlicerLib.simulation.technique import Technique, total_filtration
 
@@ -33,6 +34,28 @@ _MOST_RAYS = 1024
 _NGY_PER_UGY = 1000.0
 _REACHED = 1e-6  # relative
 _HARDLY_ANY = 0.01  # nGy, below which a number says no more
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuringField:
+    """What the brightness control looks at, of one view.
+
+    pixels: (n,) flat indices of the picture, as measuring_pixels gives them. area_density: (materials, n) g/cm2 there.
+    nearness: (n,) fluence that falls on them, relative to 1 m.
+    """
+
+    pixels: np.ndarray
+    area_density: np.ndarray
+    materials: tuple[str, ...]
+    nearness: np.ndarray
+    _known: dict[Spectrum, float] = field(default_factory=dict, repr=False)
+
+    def kerma(self, spectrum: Spectrum) -> float:
+        """nGy/mAs: the median of the primary's."""
+        if spectrum not in self._known:
+            behind = _kerma_behind(self.area_density, self.materials, spectrum)
+            self._known[spectrum] = float(np.median(behind * self.nearness)) * _NGY_PER_UGY
+        return self._known[spectrum]
 
 
 @dataclass(frozen=True)
@@ -70,21 +93,37 @@ def automatic_technique(
     area_density: (m, rows, cols) g/cm2 of the materials, as projected for the beam. collimation: (rows, cols) share of
     the focal spot that each pixel sees; None is all of it. kvp: a voltage that is kept, so that the load alone follows
     the patient, up to the mode's strongest pulse. pulse_rate: pulses/s, one of the mode's; None is its default.
-    heel: passed on to the technique; the control itself disregards the heel effect. scatter_to_primary: by which the
-    dose in the measuring field exceeds that of the primary.
+    heel, scatter_to_primary: as for `technique_for`.
     Raises InputError for a voltage outside the device's, a rate that the mode does not have, or area densities of
     another shape.
+    """
+    share = np.ones(beam.size) if collimation is None else np.asarray(collimation)
+    measured = measuring_field(area_density, materials, beam, share)
+    return technique_for(measured, beam, mode, device, kvp, pulse_rate, heel, scatter_to_primary)
+
+
+def technique_for(
+    measured: MeasuringField,
+    beam: ConeBeam,
+    mode: ExposureMode,
+    device: Device,
+    kvp: int | None = None,
+    pulse_rate: float | None = None,
+    heel: bool = False,
+    scatter_to_primary: float = 0.0,
+) -> AutomaticExposure:
+    """As automatic_technique, by what has been measured.
+
+    heel: passed on to the technique; the control itself disregards the heel effect. scatter_to_primary: by which the
+    dose in the measuring field exceeds that of the primary. Raises InputError for a voltage or a rate.
     """
     pulse_rate = _pulse_rate(mode, pulse_rate)
     filtration = total_filtration(device.filtration, mode.added_filtration)
     strongest = mode.at if kvp is None else lambda voltage: mode.most_at(voltage, device.generator_power)
-    rays, nearness = _measuring_rays(area_density, materials, beam, collimation)
 
     def kerma_per_mas(voltage: int) -> float:
         """nGy/mAs in the measuring field."""
-        spectrum = tube_spectrum(voltage, filtration, device.anode_angle)
-        primary = float(np.median(_kerma_behind(rays, materials, spectrum) * nearness))
-        return primary * (1 + scatter_to_primary) * _NGY_PER_UGY
+        return measured.kerma(tube_spectrum(voltage, filtration, device.anode_angle)) * (1 + scatter_to_primary)
 
     def rate_limit(voltage: int) -> float:
         """mAs at which the air kerma rate reaches its limit."""
@@ -129,10 +168,13 @@ def _pulse_rate(mode: ExposureMode, chosen: float | None) -> float | None:
     raise InputError(f"The mode {mode.name} has no {chosen:g} pulses/s; {choices}.")
 
 
-def _measuring_rays(
-    area_density: np.ndarray, materials: Sequence[str], beam: ConeBeam, collimation: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Area densities (m, n) of at most 1024 rays of the measuring field, and (n,) the fluence that falls on them."""
+def measuring_field(
+    area_density: np.ndarray, materials: Sequence[str], beam: ConeBeam, share: np.ndarray
+) -> MeasuringField:
+    """Of area densities (m, rows, cols). share: (rows, cols) of the focal spot that each pixel sees.
+
+    Raises InputError for another shape, and where all is shut.
+    """
     rows, cols = beam.size
     area_density = np.asarray(area_density)
     if area_density.shape != (len(materials), rows, cols):
@@ -140,10 +182,14 @@ def _measuring_rays(
             f"Area densities of {len(materials)} materials must have the shape ({len(materials)}, {rows}, {cols}), "
             f"not {area_density.shape}."
         )
-    share = np.ones(beam.size) if collimation is None else np.asarray(collimation)
-    rays = measuring_pixels(beam, share)
-    nearness = (inverse_square(pixel_distance(beam)) * share).reshape(-1)[rays]
-    return area_density.reshape(len(materials), rows * cols)[:, rays].astype(np.float64), nearness
+    pixels = measuring_pixels(beam, share)
+    rays = area_density.reshape(len(materials), rows * cols)[:, pixels].astype(np.float64)
+    return MeasuringField(pixels, rays, tuple(materials), nearness_of(beam, share, pixels))
+
+
+def nearness_of(beam: ConeBeam, share: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """(n,) as in MeasuringField, of flat indices (n,); share as for measuring_field."""
+    return inverse_square(pixel_distance(beam).reshape(-1)[pixels]) * share.reshape(-1)[pixels]
 
 
 def measuring_pixels(beam: ConeBeam, share: np.ndarray) -> np.ndarray:
@@ -157,8 +203,8 @@ def measuring_pixels(beam: ConeBeam, share: np.ndarray) -> np.ndarray:
     radius = MEASURING_FIELD / 2 * min(rows * beam.pitch[1], cols * beam.pitch[0])
     circle = y[:, None] ** 2 + x[None, :] ** 2 <= radius**2
     # Fully exposed pixels of the circle; where shutters cover it, all that are fully exposed; at last, any.
-    for field in (circle & (share >= 1), share >= 1, share > 0):
-        found = np.flatnonzero(field)
+    for lit in (circle & (share >= 1), share >= 1, share > 0):
+        found = np.flatnonzero(lit)
         if len(found):
             break
     else:
@@ -169,8 +215,8 @@ def measuring_pixels(beam: ConeBeam, share: np.ndarray) -> np.ndarray:
 def _kerma_behind(rays: np.ndarray, materials: Sequence[str], spectrum: Spectrum) -> np.ndarray:
     """Air kerma in uGy/mAs at 1 m behind area densities (m, n): the sum over the whole spectrum."""
     coefficients = np.array([mass_attenuation(material, spectrum.energies) for material in materials])
-    exponent = coefficients.reshape(len(materials), -1).T @ rays
-    return (spectrum.fluence * spectrum.kerma_per_photon) @ np.exp(-exponent)
+    passing = np.exp(-product(coefficients.reshape(len(materials), -1).T, rays))
+    return weighted_sum(spectrum.fluence * spectrum.kerma_per_photon, passing)
 
 
 def _rate_limited_load(

@@ -36,6 +36,7 @@ class LatestWorker:
         self._newest = 0
         self._wanted_from = 0  # older tickets are of no interest any more
         self._closed = False
+        self._running = False
         self._outcome: Outcome | None = None  # until it is collected
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -61,6 +62,11 @@ class LatestWorker:
         with self._changed:
             outcome, self._outcome = self._outcome, None
             return outcome and replace(outcome, newest=outcome.ticket == self._newest)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job runs or waits."""
+        return self._running or self._waiting is not None
 
     def close(self, patience: float | None = None) -> None:
         """Stops the running job and ends the thread.
@@ -93,13 +99,15 @@ class LatestWorker:
                 if self._waiting is None:
                     continue
                 ticket, job = self._waiting
-                self._waiting = None
+                self._waiting, self._running = None, True
             try:
                 outcome = Outcome(ticket, True, self._work(job, partial(self._is_old, ticket)))
             except Stopped:
                 continue
             except Exception as error:  # whatever it was, the caller's thread must hear of it and this one live on
                 outcome = Outcome(ticket, True, error=error)
+            finally:
+                self._running = False
             with self._changed:
                 if ticket >= self._wanted_from:
                     self._outcome = outcome
