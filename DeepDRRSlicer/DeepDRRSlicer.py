@@ -29,6 +29,8 @@ from slicer.util import VTKObservationMixin
 
 # Sections of the panel from top to bottom, in the order of work; each has a file Resources/UI/<name>Section.ui.
 PANEL = ("Patient", "Materials", "CArm", "XRay", "Image", "Tools", "Tasks", "Dose", "Export", "Dataset", "Packages")
+AT_ONCE = ("Patient", "Materials", "CArm", "XRay")  # those that hear of a change first: they decide the picture
+_FOLLOW_MS, _REST_MS = 8, 40  # after which the others do, and after which they do again
 
 
 class DeepDRRSlicer(ScriptedLoadableModule):
@@ -210,6 +212,7 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         from DeepDRRSlicerLib.ui.dose_section import DoseSection
         from DeepDRRSlicerLib.ui.export_section import ExportSection
         from DeepDRRSlicerLib.ui.image_section import ImageSection
+        from DeepDRRSlicerLib.ui.later import Later
         from DeepDRRSlicerLib.ui.materials_section import MaterialsSection
         from DeepDRRSlicerLib.ui.packages_section import PackagesSection
         from DeepDRRSlicerLib.ui.patient_section import PatientSection
@@ -231,6 +234,7 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         doseSection = DoseSection(self.ui, self.logic.fluoroscopy)
         packages = Packages(self.resourcePath("requirements.txt"))
         packages.onInstalled.append(self.onInstalled)
+        self._others = Later(panel, self.showInOthers, _FOLLOW_MS, _REST_MS)
         self.sections = {  # in the order in which they hear of a change
             "Patient": PatientSection(self.ui, self.onCTChanged),
             "Materials": MaterialsSection(self.ui, self.logic.fluoroscopy.materials, self.onCTChanged),
@@ -302,6 +306,7 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         if parameterNode is not None:
             self.logic.chooseCT(parameterNode)
             self._guiTag = parameterNode.connectGui(self.ui)
+        self._others.cancel()
         for section in self.sections.values():
             section.setParameters(parameterNode)
         if parameterNode is not None:
@@ -311,8 +316,15 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
 
     def onParametersChanged(self, caller=None, event=None):
         """A choice has changed, here, in a script or by undo."""
-        for section in self.sections.values():
-            section.parametersChanged(self._parameterNode)
+        for name in AT_ONCE:
+            self.sections[name].parametersChanged(self._parameterNode)
+        self._others.ask()
+
+    def showInOthers(self):
+        """What does not decide the picture is shown after it has been asked for, once for many changes."""
+        for name, section in self.sections.items():
+            if name not in AT_ONCE:
+                section.parametersChanged(self._parameterNode)
 
     def onCTChanged(self):
         """The voxels or the place of the CT have changed; it may have been chosen before it had any voxels."""

@@ -21,7 +21,7 @@ from DeepDRRSlicerLib.simulation.technique import Technique
 from DeepDRRSlicerLib.simulation.views import ViewRequest, ViewSimulator
 from phantoms import centered
 
-DEVICE = load_device("mobile_carm")
+DEVICE = dataclasses.replace(load_device("mobile_carm"), grid="none")
 IDEAL, PANEL = load_detector("ideal"), load_detector("mobile_flat_panel")
 SIZE = (120, 140)
 POSE = CArmPose(0, 0, (0, 0, 0), 1000, 600, SIZE, (2.0, 2.0))

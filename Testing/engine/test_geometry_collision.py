@@ -159,6 +159,8 @@ def test_the_nearest_pair_is_found_as_without_shortcuts(device, position):
         distance, part, obstacle = everything_with_everything(device, lying, TRUNK, values)
         assert found.distance == pytest.approx(distance, abs=1e-6)
         assert (found.part, found.obstacle) == (part, obstacle) or found.distance == pytest.approx(distance, abs=1e-6)
+        assert clearance(around, values, within=found.distance + 1) == found
+        assert clearance(around, values, within=found.distance - 1) is None
 
 
 def test_a_detector_over_a_lying_patient_in_closed_form():

@@ -24,7 +24,7 @@ from DeepDRRSlicerLib.simulation.simulator import Simulator
 from DeepDRRSlicerLib.simulation.technique import Technique
 from phantoms import centered
 
-DEVICE = load_device("mobile_carm")
+DEVICE = replace(load_device("mobile_carm"), grid="none")
 IDEAL = load_detector("ideal")
 SIZE = (96, 96)
 POSE = CArmPose(0, 0, (0, 0, 0), 1000, 600, SIZE, (3.0, 3.0))

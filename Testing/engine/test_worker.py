@@ -1,11 +1,13 @@
 """The thread behind the live picture: the newest job wins, and a running preview may end."""
 
+import sys
 import threading
 import time
 
 import pytest
 
 from DeepDRRSlicerLib.projection.projector import Stopped
+from DeepDRRSlicerLib.simulation.turns import short_turns
 from DeepDRRSlicerLib.simulation.worker import LatestWorker
 
 pytestmark = pytest.mark.filterwarnings("error::pytest.PytestUnhandledThreadExceptionWarning")
@@ -182,3 +184,31 @@ def test_an_outcome_that_lies_ready_is_out_of_date_once_there_is_a_newer_job():
     outcome = wait_for(worker.collect)
     assert outcome.result == "full" and outcome.newest and worker.collect() is None
     worker.close()
+
+
+def test_it_is_busy_from_the_request_to_the_outcome():
+    worker, begun, go_on = slow_worker()
+    assert not worker.is_busy
+    worker.submit("good")
+    assert worker.is_busy
+    wait_for(lambda: begun)
+    assert worker.is_busy
+    go_on.set()
+    wait_for(worker.collect)
+    wait_for(lambda: not worker.is_busy)
+    worker.submit("bad")
+    wait_for(worker.collect)
+    wait_for(lambda: not worker.is_busy)
+    worker.close()
+
+
+def test_threads_take_turns_more_often_while_somebody_works():
+    usual, seen = sys.getswitchinterval(), []
+    with short_turns():
+        with short_turns():
+            seen.append(sys.getswitchinterval())
+        seen.append(sys.getswitchinterval())
+    assert seen == [pytest.approx(0.0005)] * 2 and sys.getswitchinterval() == usual
+    with pytest.raises(KeyError), short_turns():
+        raise KeyError
+    assert sys.getswitchinterval() == usual

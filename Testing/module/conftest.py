@@ -12,11 +12,16 @@ MODULE = Path(__file__).resolve().parents[2] / "DeepDRRSlicer" / "DeepDRRSlicer.
 
 @pytest.fixture
 def host(slicer_host, monkeypatch):  # noqa: F811
-    """The test host with the module loaded; the network of the materials rests, whether or not it could run."""
+    """The test host with the module loaded; the network of the materials rests, whether or not it could run.
+
+    The models of the C-arm follow at once; that they wait for the picture is a test of test_module_carm.py.
+    """
     slicer_host.loadModule(MODULE)
     from DeepDRRSlicerLib.scene import materials_work
+    from DeepDRRSlicerLib.ui.later import Later
 
     monkeypatch.setattr(materials_work, "network_missing", lambda: "The network rests.")
+    monkeypatch.setattr(Later, "ask", Later.do)
     return slicer_host
 
 

@@ -29,8 +29,11 @@ BEGINNING = {
 @pytest.fixture(scope="module")
 def host():
     """One host for this file: opening the panel takes two seconds, and there are forty tests."""
-    with HostApplication() as host:
+    with HostApplication() as host, pytest.MonkeyPatch.context() as patched:
         host.loadModule(MODULE)
+        from DeepDRRSlicerLib.scene import materials_work
+
+        patched.setattr(materials_work, "network_missing", lambda: "The network rests.")
         yield host
 
 
@@ -53,12 +56,16 @@ def place(node):
 
 
 @pytest.fixture
-def panel(host, patient):
-    """(widget, parameters, C-arm section) as at the beginning, and no pictures, which other tests look at."""
+def panel(host, patient, monkeypatch):
+    """(widget, parameters, C-arm section) as at the beginning, and no pictures, which other tests look at.
+
+    The models follow at once; that they wait for the picture is a test of its own.
+    """
     import slicer
 
     widget = host.openModule()
     parameters, section = widget.logic.getParameterNode(), widget.sections["CArm"]
+    monkeypatch.setattr(section.room, "ask", section.room.do)
     section.stop()
     section.mover._clock = section.jogPad._clock = time.monotonic
     place(patient)
@@ -564,3 +571,25 @@ def _within(control, section):
     while control is not None and control != section:
         control = control.parent()
     return control is not None
+
+
+def test_models_follow_a_moment_later_once_for_many_changes(panel, host, monkeypatch):
+    from DeepDRRSlicerLib.ui import carm_section
+
+    widget, parameters, section = panel
+    monkeypatch.undo()
+    moved = []
+    moveRoom = carm_section.moveRoom
+    monkeypatch.setattr(carm_section, "moveRoom", lambda p: moved.append(p.primaryAngle) or moveRoom(p))
+    for angle in (5.0, 10.0, 15.0):
+        parameters.primaryAngle = angle
+    assert moved == [] and section.room.isWaiting and widget.ui.primaryAngleSlider.value == 15
+    host.processEvents(lambda: not section.room.isWaiting)
+    assert moved == [15.0] and CArm_of(parameters).jointValue("primary_angle") == pytest.approx(15)
+    parameters.primaryAngle = 20.0
+    section.setParameters(None)
+    assert not section.room.isWaiting and moved == [15.0]
+    section.setParameters(parameters)
+    section.parametersChanged(parameters)
+    host.processEvents(lambda: not section.room.isWaiting)
+    assert moved == [15.0, 20.0]

@@ -107,6 +107,8 @@ def test_without_weights_there_is_no_network_to_choose(host, patient, monkeypatc
 def test_live_pictures_are_by_the_network_and_say_so(host, patient, models):
     widget, parameters = opened(host, noise=False)
     assert widget.ui.scatterSelector.currentText == "Network" and not widget.ui.scatterLabel.visible
+    parameters.gridName = "none"  # a grid would leave little of it
+    settle(host, widget)
     told, with_scatter = shown(parameters)
     assert told["model"] == NETWORK
     choose(widget, NONE)

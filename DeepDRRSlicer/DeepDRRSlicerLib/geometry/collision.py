@@ -101,24 +101,27 @@ def surroundings(
     return Surroundings(device, lying, tuple(solids), tuple(clouds), middles, radii, _levers(device, solids))
 
 
-def clearance(around: Surroundings, values: Mapping[str, float], isocenter=None) -> Clearance | None:
+def clearance(
+    around: Surroundings, values: Mapping[str, float], isocenter=None, within: float = np.inf
+) -> Clearance | None:
     """The nearest pair with machine and table at `values` (geometry/motion.py); None where there is no obstacle.
 
     isocenter: RAS mm, needed for a device without a table alone. Values count to a millionth of a degree or mm.
+    within: mm; pairs that are farther apart are not looked at, which is quicker.
     """
     if not around.solids or not around.clouds:
         return None
     # Remembered, because a motion is asked for the places that it left and reached again.
     place = tuple(sorted((name, round(float(value), 6)) for name, value in values.items()))
-    key = place, None if isocenter is None else tuple(np.round(isocenter, 6).tolist())
+    key = place, None if isocenter is None else tuple(np.round(isocenter, 6).tolist()), within
     if key not in around.recent:
         if len(around.recent) >= _REMEMBERED:
             around.recent.clear()
-        around.recent[key] = _clearance(around, values, isocenter)
+        around.recent[key] = _clearance(around, values, isocenter, within)
     return around.recent[key]
 
 
-def _clearance(around: Surroundings, values: Mapping[str, float], isocenter) -> Clearance | None:
+def _clearance(around: Surroundings, values: Mapping[str, float], isocenter, within: float) -> Clearance | None:
     joints: dict[str | None, np.ndarray] = {None: np.eye(4)}
     joints.update(joint_frames(around.device, values))
     stands = _obstacle_frames(around, values, isocenter)
@@ -129,14 +132,14 @@ def _clearance(around: Surroundings, values: Mapping[str, float], isocenter) -> 
     found = None
     solids, clouds = around.solids, around.clouds
     for bound, solid_number, cloud_number in _nearest_first(around, relative):
-        if found is not None and bound >= found.distance:
+        if bound > within or found is not None and bound >= found.distance:
             break
         solid, cloud = solids[solid_number], clouds[cloud_number]
         key = solid.joint, cloud_number
         if key not in moved:
             moved[key] = _apply(relative[solid.joint, cloud.frame], cloud.points)
         distance = float(signed_distance(solid.shape, moved[key]).min() - cloud.gap)
-        if found is None or distance < found.distance:
+        if distance <= within and (found is None or distance < found.distance):
             found = Clearance(solid.name, cloud.obstacle, distance)
     return found
 

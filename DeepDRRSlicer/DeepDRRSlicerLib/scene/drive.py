@@ -41,8 +41,7 @@ class Mover:
 
     def contact(self, machine):
         """The nearest pair of machine and patient or table if they touch, else None."""
-        nearest = clearance(self._surroundings(machine), machine.values, machine.isocenter)
-        return nearest if nearest is not None and nearest.distance <= 0 else None
+        return clearance(self._surroundings(machine), machine.values, machine.isocenter, within=0.0)
 
     def moveTo(self, parameters, target, wholeWay=True):
         """Bring joints and table to the target values by name, at once; returns the Stop that ended it early, or None.

@@ -27,7 +27,11 @@ def setMesh(node, mesh):
         points = (vtk_to_numpy(data.GetPoints().GetData()) for data in (present, mesh))
         if np.array_equal(*points):
             return
-    node.SetAndObservePolyData(mesh)
+    if present is None:
+        node.SetAndObservePolyData(mesh)
+    else:
+        present.ShallowCopy(mesh)  # what observes and draws the mesh stays as it is
+        present.Modified()
 
 
 def meshBoxes(device):

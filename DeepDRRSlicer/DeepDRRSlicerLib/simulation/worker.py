@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from DeepDRRSlicerLib.projection.projector import Stopped
+from DeepDRRSlicerLib.simulation.turns import short_turns
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ class LatestWorker:
                 ticket, job = self._waiting
                 self._waiting, self._running = None, True
             try:
-                outcome = Outcome(ticket, True, self._work(job, partial(self._is_old, ticket)))
+                with short_turns():
+                    outcome = Outcome(ticket, True, self._work(job, partial(self._is_old, ticket)))
             except Stopped:
                 continue
             except Exception as error:  # whatever it was, the caller's thread must hear of it and this one live on

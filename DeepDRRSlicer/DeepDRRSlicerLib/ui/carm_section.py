@@ -24,9 +24,12 @@ from DeepDRRSlicerLib.ui.carm_readout import CArmReadout
 from DeepDRRSlicerLib.ui.carm_words import NOT_THERE, STOPPED, TOUCHES, contactText, limitsText
 from DeepDRRSlicerLib.ui.isocentre_panel import IsocentrePanel
 from DeepDRRSlicerLib.ui.jog_pad import JogPad
+from DeepDRRSlicerLib.ui.later import Later
 from DeepDRRSlicerLib.ui.preset_panel import PresetPanel
 
 _DRIVE_MS = 40
+_FOLLOW_MS = 8  # the picture of the new view is asked for first
+_REST_MS = 40  # a hand moves faster than the models need to follow
 _SAME = 1e-4  # degrees or mm
 
 
@@ -43,6 +46,8 @@ class CArmSection:
         self._shown = None  # what the room was last moved to
         self._machine = None
         self._painted = None
+        self._told = False  # whether what stands in the message is about the motion that ended here
+        self.room = Later(ui.carmSection, self.moveRoom, _FOLLOW_MS, _REST_MS)
         self._readout = CArmReadout(ui)
         self.mover = Mover()
         self.handles = CArmHandles(self._onDragged)
@@ -66,6 +71,7 @@ class CArmSection:
     def setParameters(self, parameters):
         """Show another parameter node, or None, which ends a drive and takes the handles away."""
         self.stop()
+        self.room.cancel()
         self.handles.hide()
         self._parameters = parameters
         self._shown = self._machine = self._painted = None
@@ -83,19 +89,30 @@ class CArmSection:
             if shown == self._shown:
                 return
             self._shown = shown
-            self._machine = moveRoom(parameters) if parameters.ct is not None else machineOf(parameters)
+            self._machine = machineOf(parameters)
         except InputError as error:
-            self._machine = None
-            self.handles.hide()
-            self._say(str(error))
+            self._fail(error)
             return
         self._fill(self._machine)
+        self._say("")
+        self.room.ask()
+
+    def moveRoom(self):
+        """Bring the models to where the parameters say, and show what touches."""
+        parameters = self._parameters
         if parameters.ct is None:
             self.handles.hide()
             return
+        try:
+            self._machine = moveRoom(parameters)
+        except InputError as error:
+            self._fail(error)
+            return
         contact = self.mover.contact(self._machine)
-        self._paint(contact)
-        self._say(contactText(contact, TOUCHES) if contact is not None else "")
+        if contact is not None or not self._told:
+            self._paint(contact)
+        if contact is not None and not self._told:
+            self._say(contactText(contact, TOUCHES))
         if parameters.carmHandles:
             self.handles.show(self._machine.device)
         else:
@@ -264,9 +281,9 @@ class CArmSection:
         """Say what stopped a motion, and show it."""
         if blocked.contact is not None:
             self._paint(blocked.contact)
-            self._say(contactText(blocked.contact, words))
+            self._say(contactText(blocked.contact, words), told=True)
         else:
-            self._say(limitsText(load_device(self._parameters.device), blocked.limits))
+            self._say(limitsText(load_device(self._parameters.device), blocked.limits), told=True)
 
     def _paint(self, contact):
         """Draw the touching part and what it touches in red."""
@@ -283,7 +300,13 @@ class CArmSection:
         self.jogPad.setEnabled(True, () if machine.device.table is not None else TABLE_AXES)
         self._readout.fill(self._parameters, machine)
 
-    def _say(self, text):
+    def _fail(self, error):
+        self._machine = None
+        self.handles.hide()
+        self._say(str(error))
+
+    def _say(self, text, told=False):
+        self._told = told
         self._ui.carmMessageLabel.setText(text)
         self._ui.carmMessageLabel.setVisible(bool(text))
 

@@ -27,7 +27,7 @@ _TECHNIQUE = Technique(80, 1.0)
 @cache
 def machine() -> Device:
     """The C-arm whose tube is used: 12 degrees, focal spot of 0.6 mm, no grid."""
-    return load_device("mobile_carm")
+    return replace(load_device("mobile_carm"), grid="none")
 
 
 @cache
