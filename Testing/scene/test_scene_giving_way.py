@@ -7,11 +7,10 @@ import time
 
 import pytest
 
-from DeepDRRSlicerLib.scene import giving_way
 from DeepDRRSlicerLib.scene.giving_way import giveWay, givingWay
 
 
-def test_it_waits_while_a_picture_is_under_way(monkeypatch):
+def test_it_waits_while_a_picture_is_under_way():
     busy = [True]
     threading.Timer(0.1, busy.clear).start()
     begin = time.monotonic()
@@ -22,13 +21,12 @@ def test_it_waits_while_a_picture_is_under_way(monkeypatch):
     assert time.monotonic() - begin < 0.05
 
 
-def test_it_goes_on_under_a_pedal_held_down_and_ends_at_once_on_request(monkeypatch):
-    monkeypatch.setattr(giving_way, "_LONGEST_S", 0.05)
+def test_it_goes_on_under_a_pedal_held_down_and_ends_at_once_on_request():
     begin = time.monotonic()
-    assert givingWay(lambda: False, lambda: True)() is False
+    assert givingWay(lambda: False, lambda: True, longest=0.05)() is False
     assert 0.04 < time.monotonic() - begin < 2
-    monkeypatch.setattr(giving_way, "_LONGEST_S", 60.0)
-    assert givingWay(lambda: True, lambda: True)() is True
+    assert givingWay(lambda: True, lambda: True, longest=60.0)() is True
+    assert time.monotonic() - begin < 4
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="single threads have a niceness on Linux alone")

@@ -19,11 +19,11 @@ def giveWay():
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
-def givingWay(shouldStop, isBusy):
-    """shouldStop, which answers late while isBusy() says that a picture is under way, but within half a second."""
+def givingWay(shouldStop, isBusy, longest=_LONGEST_S):
+    """shouldStop, which answers late while isBusy() says that a picture is under way; longest: s, at most so late."""
 
     def ask():
-        latest = time.monotonic() + _LONGEST_S
+        latest = time.monotonic() + longest
         while isBusy() and not shouldStop() and time.monotonic() < latest:
             time.sleep(_LOOK_S)
         return shouldStop()

@@ -17,6 +17,7 @@ from DeepDRRSlicerLib.simulation.decomposition import (
 )
 from DeepDRRSlicerLib.simulation.worker import LatestWorker
 
+_FIRST_PICTURE_S = 20.0  # that the network waits for at most before it begins
 _PATIENCE = 3.0  # s that the window may be blocked by work that cannot be stopped
 
 
@@ -88,6 +89,7 @@ class MaterialsWork:
 
         def work(ct, shouldStop):
             giveWay()
+            givingWay(shouldStop, self._isBusy, _FIRST_PICTURE_S)()
             classify, version = network()
             return patient, network_classes(ct, classify, version, givingWay(shouldStop, self._isBusy), tell), version
 
