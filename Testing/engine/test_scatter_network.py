@@ -253,6 +253,22 @@ def test_body_is_looked_at_once():
     assert model._matter(other) is not first
 
 
+def test_what_stands_in_the_beam_is_looked_at_once_for_all_voltages():
+    model, beam, volume = NetworkScatter(), view(cells=48), slab(100, 100)
+    first = irradiated(volume, beam)
+    found = model.scatter(first).mean
+    known = model._last[1]
+    harder = replace(first, kvp=120, spectrum=tube_spectrum(120, {"Al": 3.0}))
+    assert np.array_equal(model.scatter(harder).mean, NetworkScatter().scatter(harder).mean)
+    assert model._last[1] is known
+    half = np.ones(beam.size, np.float32)
+    half[:, 24:] = 0
+    for other in (replace(first, share=half), irradiated(slab(200, 100), beam)):
+        assert np.array_equal(model.scatter(other).mean, NetworkScatter().scatter(other).mean)
+        assert model._last[1] is not known
+    assert np.array_equal(model.scatter(first).mean, found)
+
+
 def test_the_square_holds_the_detector():
     beam = ConeBeam((0, 0, 0), (-148.5, -98.5, 1000), (1, 0, 0), (0, 1, 0), (3.0, 3.0), (67, 100))
     square = square_view(beam)
