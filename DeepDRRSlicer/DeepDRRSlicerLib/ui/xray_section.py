@@ -17,9 +17,9 @@ from DeepDRRSlicerLib.ui.pedal_controls import PedalControls
 from DeepDRRSlicerLib.ui.run_controls import RunControls
 from DeepDRRSlicerLib.ui.scatter_group import ScatterGroup, referenceText
 
-_GATHER_MS = 5  # several settings change together
+_GATHER_MS = 1  # several settings change together, in one turn of the event loop
 _SETTLE_MS = 250  # without a change: the hand has stopped
-_POLL_MS = 5
+_POLL_MS = 3
 _MODES = {
     "fluoro": _("Automatic, as fluoroscopy"),
     "spot": _("Automatic, as a spot image"),
