@@ -24,6 +24,7 @@ def write_small_network(path, seed=4, classes=CLASSES):
     import torch
 
     from DeepDRRSlicerLib.learning.network import MaterialNet, NetworkConfig
+    from DeepDRRSlicerLib.learning.refinement import Refiner
     from DeepDRRSlicerLib.learning.weights import Trained
     from DeepDRRSlicerLib.training.tensor_files import write_trained
 
@@ -32,7 +33,7 @@ def write_small_network(path, seed=4, classes=CLASSES):
     with torch.no_grad():  # the blocks begin as nothing
         for parameter in network.parameters():
             parameter.copy_(torch.randn_like(parameter) * 0.3)
-    return write_trained(path, Trained(network, 2.0, classes))
+    return write_trained(path, Trained(network, Refiner(), 2.0, classes))
 
 
 def lumpy_ct(shape=(20, 28, 36), step=(1.3, 1.7, 2.4), rotation=None):

@@ -5,7 +5,7 @@ import pytest
 
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.learning import memory
-from DeepDRRSlicerLib.learning.tiles import Cut, cut_axis, make_tiling
+from DeepDRRSlicerLib.learning.tiles import OVERLAP, Cut, cut_axis, make_tiling
 
 GB = 1 << 30
 
@@ -19,7 +19,7 @@ def test_shares_of_all_tiles_sum_to_one_everywhere(n, count):
         total[first : first + cut.size] += weights
     assert total[:n] == pytest.approx(np.ones(n), abs=1e-6)
     assert cut.size % 8 == 0 and cut.firsts[0] == 0 and cut.firsts[-1] + cut.size >= n
-    assert all(b - a <= cut.size - 32 + 1 for a, b in zip(cut.firsts, cut.firsts[1:]))
+    assert all(b - a <= cut.size - OVERLAP + 1 for a, b in zip(cut.firsts, cut.firsts[1:]))
 
 
 def test_a_share_goes_over_smoothly():
@@ -35,7 +35,7 @@ def test_a_share_goes_over_smoothly():
 def test_a_tiling_stays_within_its_memory(shape, budget):
     tiling = make_tiling(shape, 8, 600, 100, budget)
     if tiling is None:
-        assert 64**3 * 600 + 64 * shape[1] * shape[2] * 100 > budget
+        assert (2 * OVERLAP) ** 3 * 600 + 2 * OVERLAP * shape[1] * shape[2] * 100 > budget
         return
     assert tiling.tile_voxels * 600 + tiling.band_voxels * 100 <= budget
     assert [cut.n for cut in tiling.cuts] == list(shape)
@@ -46,7 +46,7 @@ def test_tiles_are_small_however_much_memory_there_is_and_none_where_it_is_too_l
         tiling = make_tiling((166, 180, 180), 8, 600, 20, budget)
         assert max(cut.size for cut in tiling.cuts) <= 80
         assert tiling.tile_voxels * 600 + tiling.band_voxels * 20 <= budget
-    assert make_tiling((166, 180, 180), 8, 600, 20, GB // 10) is None
+    assert make_tiling((166, 180, 180), 8, 600, 20, GB // 11) is None
 
 
 def test_any_length_has_tiles():

@@ -9,7 +9,7 @@ from learning_samples import write_small_network
 from DeepDRRSlicerLib import learning
 from DeepDRRSlicerLib.anatomy.substances import CLASSES
 from DeepDRRSlicerLib.errors import InputError
-from DeepDRRSlicerLib.learning.weights import load_trained, read_tensors
+from DeepDRRSlicerLib.learning.weights import joined, load_trained, read_tensors
 
 torch = pytest.importorskip("torch")
 
@@ -21,8 +21,9 @@ def test_what_was_written_is_read(tmp_path):
     assert trained.network.config.widths == (8, 8)
     tensors, header = read_tensors(path)
     assert header["network"]["detail"] == 4
-    for name, value in trained.network.state_dict().items():
+    for name, value in joined(trained.network, trained.refiner).items():
         assert value.dtype == torch.float32 and torch.equal(value, tensors[name].float())
+    assert len(tensors) == len(trained.network.state_dict()) + len(trained.refiner.state_dict())
 
 
 @pytest.mark.parametrize("kind", ["pickle", "cut", "text", "empty", "other header"])
@@ -68,6 +69,9 @@ def test_a_missing_file_is_refused(tmp_path):
         {"network": {"unknown": 1}},
         {"network": None},
         {"spacing": "far"},
+        {"refiner": {"width": 5}},
+        {"refiner": {"reach": [1, 2]}},
+        {"refiner": None},
     ],
 )
 def test_a_header_that_does_not_fit_is_refused_before_memory_is_taken(tmp_path, change):

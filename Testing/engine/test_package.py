@@ -25,8 +25,9 @@ LAZY = tuple(
     f"projection.{name}"
     for name in ("slab_numba", "vectors", "compiled", "mesh_crossings", "mesh_displacement", "thickness")
 ) + tuple(f"transport.{name}" for name in ("random", "interactions", "tracking", "histories")) + (
-    "learning.network", "learning.inference", "training.decomposition.loss", "training.decomposition.muon",
-    "training.decomposition.trainer",
+    "learning.network", "learning.inference", "learning.refinement", "learning.refining",
+    "training.decomposition.loss", "training.decomposition.muon", "training.decomposition.trainer",
+    "training.decomposition.refiner_samples",
     "training.scatter.model",
 )  # fmt: skip
 HEAVY = {"torch", "numba", "SimpleITK", "pycuda", "ray", "trimesh", "scipy"}

@@ -125,14 +125,70 @@ def test_a_training_may_begin_with_other_weights(tmp_path):
         run(tmp_path / "c", replace(QUICK, network={"detail": 16}), start=start)
 
 
+FINE = replace(QUICK, part="refiner", network={}, cut=0.0)
+
+
+def block(number):
+    """What the refiner is given of a border between fat and muscle that the coarse answer misses, and the truth."""
+    rng = np.random.default_rng((7, number))
+    labels = np.where(np.indices((12, 12, 12))[2] < rng.integers(4, 9), 2, 3).astype(np.uint8)
+    hu = np.array([0, 0, -60, 0], np.float32)[labels] + rng.normal(0, 40, labels.shape).astype(np.float32)
+    even = np.full((7, 12, 12, 12), 1 / 7, np.float16)
+    inner = (slice(4, -4),) * 3
+    return even, hu, np.zeros(4, np.float32), labels[inner], np.ones((4, 4, 4), np.float32)
+
+
+def refine(folder, settings=FINE, **options):
+    return training.train(lambda _: block, settings, folder, 5, device="cpu", report=lambda line: None, **options)
+
+
+def test_the_refiner_learns_and_the_network_stays_as_it_is(tmp_path):
+    run(tmp_path / "network")
+    start = tmp_path / "network" / "decomposition.safetensors"
+    assert refine(tmp_path / "a", start=start)
+    before, after = (load_trained(tmp_path / name / "decomposition.safetensors") for name in ("network", "a"))
+    assert not torch.equal(after.refiner.head.weight, before.refiner.head.weight) and after.spacing == before.spacing
+    for name, value in before.network.state_dict().items():
+        assert torch.equal(value, after.network.state_dict()[name])
+    state = trainer.new_state(replace(FINE, steps=60), EXACT)
+    with Feed(block, FINE) as feed:
+        losses = [trainer.train_step(state, feed.batch(step % 4)) for step in range(60)]
+    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:4])
+
+
+def test_pieces_of_the_refiners_training_add_up(tmp_path):
+    run(tmp_path / "network")
+    start = tmp_path / "network" / "decomposition.safetensors"
+    assert refine(tmp_path / "whole", start=start)
+
+    def ended(number):
+        if 4 <= number < FIRST_CHECK and not (tmp_path / "ended").exists():
+            (tmp_path / "ended").touch()
+            raise KeyboardInterrupt
+        return block(number)
+
+    options = {"device": "cpu", "report": lambda line: None}
+    assert not training.train(lambda _: ended, FINE, tmp_path / "pieces", 5, start=start, **options)
+    start.unlink()  # a training has its own copy
+    assert training.train(lambda _: ended, FINE, tmp_path / "pieces", 5, resume=True, **options)
+    for name in (trainer.CHECKPOINT, "decomposition.safetensors"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "pieces" / name).read_bytes()
+
+
+def test_the_refiner_needs_the_network_that_it_follows(tmp_path):
+    with pytest.raises(InputError, match="give its weights with --start"):
+        refine(tmp_path)
+    assert not any(tmp_path.iterdir())
+
+
 def test_a_batch_depends_on_its_number_alone_with_and_without_workers():
     with Feed(sampler(QUICK), QUICK) as feed, Feed(sampler(QUICK), QUICK) as late:
         batches = [feed.batch(step) for step in range(6)]
-        assert np.array_equal(late.batch(5).hu, batches[5].hu, equal_nan=True)
+        assert np.array_equal(late.batch(5).inputs[0], batches[5].inputs[0], equal_nan=True)
     with Feed(partial(ball, 1), replace(QUICK, workers=1)) as made_ahead:
         for step in (2, 5):
             batch = made_ahead.batch(step)
-            assert np.array_equal(batch.hu, batches[step].hu, equal_nan=True)
+            assert np.array_equal(batch.inputs[0], batches[step].inputs[0], equal_nan=True)
             assert np.array_equal(batch.labels, batches[step].labels)
     assert not np.array_equal(batches[0].labels, batches[1].labels)
 
@@ -146,7 +202,7 @@ def test_each_sample_is_drawn_as_often_as_the_settings_say():
 
     settings = replace(QUICK, cut=0.0)
     with Feed(note, settings) as feed:
-        values = [int(hu.flat[0]) for step in range(8) for hu in feed.batch(step).hu]
+        values = [int(hu.flat[0]) for step in range(8) for hu in feed.batch(step).inputs[0]]
         feed.check()
     assert sorted(values) == sorted(2 * list(range(8)))
     assert [number for number in drawn if number < FIRST_CHECK] == list(dict.fromkeys(values))
@@ -157,7 +213,7 @@ def test_each_draw_of_a_sample_is_mirrored_anew():
     cube = np.arange(8.0).reshape(2, 2, 2)
     settings = replace(QUICK, block=1, repeats=12, cut=0.0)
     with Feed(lambda number: (cube, cube.astype(np.uint8), cube), settings) as feed:
-        ways = {hu.tobytes() for step in range(6) for hu in feed.batch(step).hu}
+        ways = {hu.tobytes() for step in range(6) for hu in feed.batch(step).inputs[0]}
     assert len(ways) == 2
 
 
@@ -214,6 +270,7 @@ def test_the_rate_rises_stays_and_falls():
         ('{"steps": "3"}', "'steps' of the settings cannot be '3'"),
         ('{"steps": -3}', "write a number above 0"),
         ('{"batch": true}', "cannot be True"),
+        ('{"part": "all"}', "'part' of the settings cannot be 'all'"),
         ('{"steps": 2.5}', "cannot be 2.5"),
         ('{"learning_rate": NaN}', "cannot be nan"),
     ],
@@ -256,3 +313,19 @@ def test_the_command_trains_on_the_projects_own_bodies(tmp_path, capsys):
     assert main([*command, "--minutes", "3", "--device", "cpu"]) == 0
     assert "finished" in capsys.readouterr().out
     assert load_trained(tmp_path / "out" / "decomposition.safetensors").network.config.detail == 8
+
+
+def test_the_command_trains_the_refiner_on_the_projects_own_bodies(tmp_path, capsys, monkeypatch):
+    from DeepDRRSlicerLib.training.decomposition import own_grid
+
+    monkeypatch.setattr(own_grid, "WINDOW_MM", 72.0)
+    monkeypatch.setattr(own_grid, "BLOCK", (6, 8, 10))
+    run(tmp_path / "network")
+    settings = FINE.to_dict() | {"steps": 2, "checks": 1, "data": {"mix": {"synthetic": 1.0}}}
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    command = ["train", "decomposition", "--config", str(tmp_path / "settings.json"), "-o", str(tmp_path / "out")]
+    start = ["--start", str(tmp_path / "network" / "decomposition.safetensors")]
+    assert main([*command, *start, "--minutes", "3", "--device", "cpu"]) == 0
+    assert "finished" in capsys.readouterr().out
+    trained = load_trained(tmp_path / "out" / "decomposition.safetensors")
+    assert trained.network.config.detail == 8 and trained.refiner.head.weight.any()

@@ -95,7 +95,7 @@ def test_fat_and_muscle_are_told_apart_by_what_is_seen():
     hu, metal, labels = body()
     hu[:, 20, 5:35], labels[:, 20, 5:35] = 20, ADIPOSE  # a seam mostly of muscle
     hu[:, 25:30, 5:35] = -100
-    _, found, _ = scanned(hu, metal, labels, 2.0, np.random.default_rng(0))
+    _, found, _ = scanned(hu, metal, labels, 2.0, np.random.default_rng(0), perfused=np.zeros_like(hu))
     inside = (slice(10, 30), slice(None), slice(10, 30))
     assert (found[inside][:, 20] != ADIPOSE).all() and (found[inside][:, 27] == ADIPOSE).mean() > 0.8
 
@@ -111,6 +111,39 @@ def test_labels_are_of_what_is_seen():
     labels, hu = np.full((9, 9, 9), LUNG, np.uint8), np.full((9, 9, 9), -850, np.float32)
     labels[4, 4, 4], hu[4, 4, 4] = CONTRAST, -600  # a vessel too thin to be seen
     assert (seen_labels(labels, hu) == LUNG).all()
+
+
+def test_contrast_agent_is_what_the_ct_shows_above_150_hu(monkeypatch):
+    """Blood of 150 HU is one or the other by what shading, gain and offset make of it; cartilage is soft tissue."""
+    monkeypatch.setattr(artefacts, "_outside_field", lambda shape, rng: np.zeros(shape, bool))
+    monkeypatch.setattr(artefacts, "_streaks", lambda dense, spacing, rng: np.zeros(dense.shape, np.float32))
+    monkeypatch.setattr(artefacts, "_grain", lambda shape, slices, rng: np.zeros(shape, np.float32))
+    monkeypatch.setattr(artefacts, "_moved", lambda hu, rng: hu)
+    hu, metal, labels = body()
+    hu[:, 5:35, 5:35] = 150
+    perfused = np.where((hu == 150) & (np.arange(N) < 20), hu, 0).astype(np.float32)
+    shares = []
+    for seed in range(8):
+        seen, found, _ = scanned(hu, metal, labels, 2.0, np.random.default_rng(seed), perfused=perfused)
+        blood, cartilage = (slice(None), slice(9, 31), slice(9, 17)), (slice(None), slice(9, 31), slice(24, 31))
+        clear = abs(seen[blood] - 150) > 3
+        assert np.array_equal((found[blood] == CONTRAST)[clear], (seen[blood] > 150)[clear])
+        assert (found[cartilage] == SOFT).all()
+        shares.append((found[blood] == CONTRAST).mean())
+    assert min(shares) < 0.1 and max(shares) > 0.9
+
+
+@pytest.mark.parametrize("slice_mm", [2.0, 6.0])
+def test_slices_are_as_thick_as_they_are_told(slice_mm):
+    hu, metal, labels = body()
+    hu[:20, 5:35, 5:35] = 1050
+    shown = [
+        scanned(hu, metal, labels, 2.0, np.random.default_rng(seed), perfused=np.zeros_like(hu), slice_mm=slice_mm)[0]
+        for seed in range(4)
+    ]
+    edge = np.median(np.mean(shown, axis=0)[:, 10:30, 10:30], axis=(1, 2))
+    rise = np.count_nonzero((edge > 150) & (edge < 950))
+    assert abs(rise - slice_mm / 2) <= 2
 
 
 def test_outside_the_field_of_view_there_is_air():

@@ -17,7 +17,13 @@ from DeepDRRSlicerLib.training.decomposition.body.canvas import (
 from DeepDRRSlicerLib.training.decomposition.body.implants import paint_metal
 from DeepDRRSlicerLib.training.decomposition.body.noise import smooth_noise
 from DeepDRRSlicerLib.training.decomposition.body.shapes import blob, rod, sheet, union
-from DeepDRRSlicerLib.training.decomposition.body.tissues import Skeleton, paint_blood, paint_bone, paint_soft
+from DeepDRRSlicerLib.training.decomposition.body.tissues import (
+    Skeleton,
+    paint_blood,
+    paint_bone,
+    paint_organ,
+    paint_soft,
+)
 
 SKELETON = Skeleton(compact_hu=1000.0, compact_mm=2.0, spongy_hu=100.0, spongy_texture=0.0, marrow_hu=-60.0)
 
@@ -82,10 +88,13 @@ def test_bone_is_a_compact_shell_and_its_marrow_is_bone():
 
 @pytest.mark.parametrize("hu, label", [(100, SOFT), (149, SOFT), (151, CONTRAST)])
 def test_iodine_counts_from_150_hu_in_organs_and_blood(hu, label):
-    for paint in (lambda w, s: paint_soft(w, s, hu, 0), lambda w, s: paint_blood(w, s, hu)):
+    for paint in (lambda w, s: paint_organ(w, s, hu, 0), lambda w, s: paint_blood(w, s, hu)):
         window = canvas(24)
         paint(window, [blob((0, 0, 0), (15, 15, 15))])
         assert window.labels[12, 12, 12] == label
+        assert window.perfused[12, 12, 12] == hu and window.perfused[0, 0, 0] == 0
+        paint_soft(window, [blob((0, 0, 0), (9, 9, 9))], hu, 0)  # cartilage, say, as dense as it is
+        assert window.labels[12, 12, 12] == SOFT and window.perfused[12, 12, 12] == 0
 
 
 def test_metal_displaces_what_is_there_and_is_kept_apart():

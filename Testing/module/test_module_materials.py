@@ -151,11 +151,12 @@ def test_a_network_from_its_file_to_the_picture_once_per_patient(host, patient, 
 def write_tiny_network(path):
     """Weights that know nothing, of a network on a grid of 8 mm."""
     from DeepDRRSlicerLib.learning.network import MaterialNet, NetworkConfig
+    from DeepDRRSlicerLib.learning.refinement import Refiner
     from DeepDRRSlicerLib.learning.weights import Trained
     from DeepDRRSlicerLib.training.tensor_files import write_trained
 
     network = MaterialNet(NetworkConfig(detail=2, widths=(4,), blocks=1, classes=len(CLASSES)))
-    write_trained(path, Trained(network, 8.0, CLASSES))
+    write_trained(path, Trained(network, Refiner(), 8.0, CLASSES))
     return path
 
 

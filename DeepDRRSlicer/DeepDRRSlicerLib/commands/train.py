@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> None:
     before = signal.signal(signal.SIGTERM, _interrupt)  # as cluster schedulers ask a job to end
     try:
         done = train(
-            lambda settings: sampler_of(settings, data),
+            lambda settings: sampler_of(settings, data, folder),
             settings,
             folder,
             options.minutes,

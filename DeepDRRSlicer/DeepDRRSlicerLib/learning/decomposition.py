@@ -13,17 +13,14 @@ from DeepDRRSlicerLib.anatomy.substances import CLASSES
 from DeepDRRSlicerLib.anatomy.volume import Volume
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.learning import memory, require
-from DeepDRRSlicerLib.learning.density_rule import fit_table, noise_of, refined_plane
 from DeepDRRSlicerLib.learning.device import Place, choose, cpu, limited_threads
-from DeepDRRSlicerLib.learning.grid import WorkingGrid, resampled_rows, working_grid
+from DeepDRRSlicerLib.learning.grid import resampled_rows, working_grid
 from DeepDRRSlicerLib.learning.thin_metal import mark_thin_metal
-from DeepDRRSlicerLib.learning.tiles import Tiling, make_tiling
+from DeepDRRSlicerLib.learning.tiles import OVERLAP, Tiling, make_tiling
 from DeepDRRSlicerLib.learning.weights import Trained, load_trained, shipped
-from DeepDRRSlicerLib.projection.parallel import available_cores, run_parts
-from DeepDRRSlicerLib.projection.projector import Stopped
 
-_NETWORK_SHARE = 0.9  # of the time, as progress counts it
-_TORCH_BYTES = 400 << 20  # what torch itself takes once it computes
+_NETWORK_SHARE = 0.95  # of the time, the refiner's included, as progress counts it
+_TORCH_BYTES = 400 << 20  # what torch itself takes once it computes, and a block of the refiner
 _MOST_BYTES = 1500 << 20  # more does not make it faster
 
 
@@ -62,17 +59,18 @@ def classify(
 
 def _classify(ct: Volume, trained: Trained, place: Place, free: int, should_stop, progress) -> np.ndarray:
     from DeepDRRSlicerLib.learning.inference import placed, probabilities
+    from DeepDRRSlicerLib.learning.refining import Refining
 
     grid = working_grid(ct, trained.spacing)
     network = placed(trained.network, place)
     tiling = plan(grid.shape, network, place, free)
     turned = grid.turned(ct.array)
     labels = np.zeros(ct.array.shape, dtype=np.uint8)
-    refine = _Refiner(grid, turned, grid.turned(labels), should_stop)
+    refining = Refining(placed(trained.refiner, place), place, grid, turned, grid.turned(labels), should_stop)
     rows = partial(resampled_rows, turned, grid)
     heard = lambda fraction: progress(_NETWORK_SHARE * fraction)  # noqa: E731
     for first, layer in probabilities(network, place, tiling, rows, should_stop, heard):
-        refine.add(first, layer)
+        refining.add(first, layer)
     mark_thin_metal(ct.array, labels, ct.spacing[::-1])
     progress(1.0)
     return labels
@@ -82,45 +80,17 @@ def plan(shape: tuple[int, int, int], network, place: Place, free: int) -> Tilin
     """The tiles of a working grid, for so many bytes of memory. Raises InputError where none are small enough."""
     from DeepDRRSlicerLib.learning.inference import bytes_per_tile_voxel
 
-    tile, band = bytes_per_tile_voxel(network, place), 3 * 4 * network.config.classes + 8
+    tile, band = bytes_per_tile_voxel(network, place), 5 * 4 * network.config.classes + 8
     budget = min(free, _MOST_BYTES)
     tiling = make_tiling(shape, network.config.divisor, tile, band, budget)
     if tiling is None:  # a wide CT: its layers take more than one would like
         tiling = make_tiling(shape, network.config.divisor, tile, band, free)
     if tiling is None:
-        least = 64**3 * tile + 64 * shape[1] * shape[2] * band
+        side = 2 * OVERLAP
+        least = side**3 * tile + side * shape[1] * shape[2] * band
         memory.require_memory(max(least, free + 1), free, "The network")  # which raises
     assert tiling is not None
     return tiling
-
-
-class _Refiner:
-    """Turns layers of probabilities on the working grid into labels of the planes of the CT, as they come."""
-
-    def __init__(self, grid: WorkingGrid, turned: np.ndarray, labels: np.ndarray, should_stop):
-        self._turned, self._labels, self._should_stop = turned, labels, should_stop
-        self._along, self._rows, self._columns = (axis.neighbours() for axis in grid.axes)
-        self._table = fit_table(noise_of(turned))
-        self._done = 0
-        self._last: np.ndarray | None = None  # the plane before the layer
-
-    def add(self, first: int, layer: np.ndarray) -> None:
-        """Labels all planes whose neighbours are known now. Raises Stopped."""
-        if self._last is not None:
-            first, layer = first - 1, np.concatenate([self._last[None], layer])
-        self._last = layer[-1].copy()
-        lower, upper, share = self._along
-        ready = np.flatnonzero(upper < first + len(layer))[self._done :]
-        self._done += len(ready)
-
-        def label(k: int) -> None:
-            if self._should_stop():
-                raise Stopped
-            a, b = layer[lower[k] - first], layer[upper[k] - first]
-            coarse = a * (1 - share[k]) + b * share[k]
-            self._labels[k] = refined_plane(coarse, self._turned[k], self._table, self._rows, self._columns)
-
-        run_parts(label, ready, available_cores())
 
 
 def _is_clean(array: np.ndarray) -> bool:

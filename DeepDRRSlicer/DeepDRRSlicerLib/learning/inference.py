@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -12,8 +13,10 @@ from DeepDRRSlicerLib.learning.network import MaterialNet
 from DeepDRRSlicerLib.learning.tiles import Tiling
 from DeepDRRSlicerLib.projection.projector import Stopped
 
+Network = TypeVar("Network", bound=torch.nn.Module)
 
-def placed(network: MaterialNet, place: Place) -> MaterialNet:
+
+def placed(network: Network, place: Place) -> Network:
     """A copy of the network on a device and in its precision, in the memory layout that convolutions like best."""
     from copy import deepcopy
 
@@ -58,7 +61,7 @@ def probabilities(
                 if should_stop():
                     raise Stopped
                 part = hu[:, y : y + across[0].size, x : x + across[1].size]
-                answer = _tile(network, place, part, [cut.size for cut in tiling.cuts])
+                answer = tile(network, place, part, [cut.size for cut in tiling.cuts])
                 answer *= weights[0][layer, :, None, None]
                 answer *= weights[1][row, :, None] * weights[2][column]
                 d, h, w = part.shape
@@ -73,8 +76,8 @@ def probabilities(
 
 
 @torch.no_grad()
-def _tile(network, place, hu, size) -> torch.Tensor:
-    """Probabilities (class, d, h, w) of a tile, whose part beyond the volume is unknown.
+def tile(network: MaterialNet, place: Place, hu: torch.Tensor, size) -> torch.Tensor:
+    """Probabilities (class, *size) on the place of a tile whose HU begin it, and which is unknown beyond them.
 
     The mean of two answers, one to the tile's mirror image: left and right are the same to the network only nearly.
     """

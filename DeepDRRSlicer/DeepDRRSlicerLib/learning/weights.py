@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     import torch
 
     from DeepDRRSlicerLib.learning.network import MaterialNet
+    from DeepDRRSlicerLib.learning.refinement import Refiner
 
 SHIPPED = "decomposition.safetensors"
+_REFINER = "refiner."  # before the names of its tensors
 
 
 @dataclass(frozen=True)
 class Trained:
     """A network and how it was trained to be used.
 
-    spacing: mm of its grid. classes: names, in the order of its answer.
+    spacing: mm of its grid. classes: names, in the order of its answer. refiner: what brings its answer to finer grids.
     """
 
     network: MaterialNet
+    refiner: Refiner
     spacing: float
     classes: tuple[str, ...]
 
@@ -53,8 +56,9 @@ def load_trained(path: Path) -> Trained:
     """The network of a file of weights, on the CPU, in float32. Raises InputError."""
     tensors, header = read_tensors(path)
     try:
-        network = network_of(header["network"], tensors)
-        return Trained(network, float(header["spacing"]), tuple(header["classes"]))
+        coarse, fine = split(tensors)
+        network = network_of(header["network"], coarse)
+        return Trained(network, refiner_of(header["refiner"], fine), float(header["spacing"]), tuple(header["classes"]))
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"The weights in '{Path(path).name}' do not fit this version of the program; take those that came with it."
@@ -71,6 +75,29 @@ def network_of(config: dict, tensors: Mapping[str, torch.Tensor]) -> MaterialNet
         network = MaterialNet(NetworkConfig.from_dict(config))
     network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True, assign=True)
     return network.eval()
+
+
+def split(tensors: Mapping[str, torch.Tensor]) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Tensors of a file of weights: those of the network, and those of the refiner."""
+    fine = {name.removeprefix(_REFINER): tensor for name, tensor in tensors.items() if name.startswith(_REFINER)}
+    return {name: tensor for name, tensor in tensors.items() if not name.startswith(_REFINER)}, fine
+
+
+def joined(network: MaterialNet, refiner: Refiner) -> dict[str, torch.Tensor]:
+    """What `split` takes apart."""
+    return network.state_dict() | {_REFINER + name: tensor for name, tensor in refiner.state_dict().items()}
+
+
+def refiner_of(config: dict, tensors: Mapping[str, torch.Tensor]) -> Refiner:
+    """A refiner with these weights. Raises TypeError, ValueError or RuntimeError where they do not fit."""
+    import torch
+
+    from DeepDRRSlicerLib.learning.refinement import Refiner, RefinerConfig
+
+    with torch.device("meta"):
+        refiner = Refiner(RefinerConfig.from_dict(config))
+    refiner.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, strict=True, assign=True)
+    return refiner.eval()
 
 
 def shipped() -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from DeepDRRSlicerLib.dataset.atomic import write_whole
-from DeepDRRSlicerLib.learning.weights import Trained
+from DeepDRRSlicerLib.learning.weights import Trained, joined
 
 if TYPE_CHECKING:
     import torch
@@ -23,12 +23,13 @@ def write_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: dict)
 
 
 def write_trained(path: Path, trained: Trained) -> Path:
-    """A network for use, its weights in half precision. Raises OSError."""
+    """A network and its refiner for use, their weights in half precision. Raises OSError."""
     import torch
 
-    tensors = {name: tensor.to(torch.float16) for name, tensor in trained.network.state_dict().items()}
+    tensors = {name: tensor.to(torch.float16) for name, tensor in joined(trained.network, trained.refiner).items()}
     header = {
         "network": trained.network.config.to_dict(),
+        "refiner": trained.refiner.config.to_dict(),
         "spacing": trained.spacing,
         "classes": list(trained.classes),
     }

@@ -2,7 +2,16 @@
 
 import numpy as np
 
-from DeepDRRSlicerLib.training.decomposition.body.canvas import ADIPOSE, AIR, BONE, CONTRAST, LUNG, METAL, SOFT
+from DeepDRRSlicerLib.training.decomposition.body.canvas import (
+    ADIPOSE,
+    AIR,
+    BONE,
+    CONTRAST,
+    CONTRAST_HU,
+    LUNG,
+    METAL,
+    SOFT,
+)
 from DeepDRRSlicerLib.training.decomposition.body.noise import along_axes, log_uniform, smooth_noise
 
 LOWEST_HU, HIGHEST_HU = -1024.0, 3071.0
@@ -17,6 +26,8 @@ STREAK_HU = 1500.0
 # Where air, lung, and fat end, and what bone (fatty marrow has -100 HU) and contrast agent must show at least.
 AIR_END_HU, LUNG_END_HU, FAT_END_HU = -500.0, -300.0, -30.0
 LEAST_BONE_HU, LEAST_CONTRAST_HU = -150.0, 100.0
+# Blood and organs are not as dense as this without contrast agent.
+PLAIN_HU = 100.0
 
 
 def gaussian_matrix(n: int, sigma: float) -> np.ndarray:
@@ -43,31 +54,48 @@ def slice_matrices(n: int, thickness: float, distance: float, phase: float) -> t
     return average, back
 
 
-def scanned(hu, metal, labels, spacing: float, rng, strength: float = 1.0, already_blurred: bool = False):
+def scanned(
+    hu,
+    metal,
+    labels,
+    spacing: float,
+    rng,
+    strength: float = 1.0,
+    perfused=None,
+    slice_mm: float | None = None,
+    resampling_mm: tuple[float, float] = WORKING_BLUR_MM,
+):
     """HU float32, labels uint8 and weight float32 [k, j, i] as a scanner would show this body.
 
     hu: without metal. metal: HU that metal adds. labels: true materials, metal not yet among them. strength: factor of
-    noise and shading. already_blurred: for a real CT, which lost its sharpness before. The scanner blurs and clips at
-    its own resolution; bringing its CT to the working grid blurs once more.
+    noise and shading. perfused: HU of what may hold contrast agent, 0 elsewhere; None for a real CT, which lost its
+    sharpness before and whose labels are of what it shows. slice_mm: thickness of the slices, by chance if None. The
+    scanner blurs and clips at its own resolution; bringing its CT to the working grid blurs once more, by
+    `resampling_mm` at least and at most.
     """
-    scanner, slices = _scanner_blur(hu.shape, spacing, rng)
-    body_blur = [slices, None, None] if already_blurred else _joined(slices, scanner)
-    working = [gaussian_matrix(n, rng.uniform(*WORKING_BLUR_MM) / spacing) for n in hu.shape]
+    scanner, slices = _scanner_blur(hu.shape, spacing, rng, slice_mm)
+    body_blur = [slices, None, None] if perfused is None else _joined(slices, scanner)
+    working = [gaussian_matrix(n, rng.uniform(*resampling_mm) / spacing) for n in hu.shape]
     sharper = _sharper(hu.shape, spacing, rng)
     seen = sharper(along_axes(hu, body_blur))
     added = sharper(along_axes(metal, _joined(slices, scanner))) if metal.any() else metal
 
     total = seen + added
     total += _grain(hu.shape, slices, rng) * np.float32(strength * log_uniform(rng, 2, 28))
-    total += strength * _shading(hu.shape, spacing, rng)
+    shading = strength * _shading(hu.shape, spacing, rng)
+    total += shading
     total += _streaks(np.clip(added + np.maximum(seen - STREAK_HU, 0), 0, 20000), spacing, rng)
     if rng.random() < 0.08:
         total = _moved(total, rng)
-    total = (total + 1000) * np.float32(rng.normal(1, 0.01)) - 1000 + np.float32(rng.normal(0, 8))
+    gain, offset = np.float32(rng.normal(1, 0.01)), np.float32(rng.normal(0, 8))
+    total = (total + 1000) * gain - 1000 + offset
     total = along_axes(np.clip(total, LOWEST_HU, HIGHEST_HU), working)
 
     labels, weight = labels.copy(), np.ones(hu.shape, np.float32)
-    if not already_blurred:
+    if perfused is not None:
+        enhanced = (perfused > PLAIN_HU) & ((labels == SOFT) | (labels == CONTRAST))
+        shown = (perfused + shading + 1000)[enhanced] * gain - 1000 + offset
+        labels[enhanced] = np.where(shown >= CONTRAST_HU, CONTRAST, SOFT)
         labels = seen_labels(labels, along_axes(seen, working))
     if metal.any():
         bright = along_axes(np.minimum(added, HIGHEST_HU), working)
@@ -94,9 +122,11 @@ def seen_labels(labels, clear) -> np.ndarray:
     return np.where(kept, labels, tissue).astype(np.uint8)
 
 
-def _scanner_blur(shape, spacing, rng):
+def _scanner_blur(shape, spacing, rng, slice_mm):
     """Matrices of the scanner's blur in all directions, and of its slices along S (None where they are thin)."""
     blur = [gaussian_matrix(n, rng.uniform(0.1, 0.9) / spacing) for n in shape]
+    if slice_mm is not None:
+        return blur, slice_matrices(shape[0], max(1.0, slice_mm / spacing), 1, 1)[0][: shape[0]]
     thickness = 0.0 if rng.random() < 0.5 else log_uniform(rng, 1.5, 6) / spacing
     if thickness <= 1:
         return blur, None

@@ -3,8 +3,8 @@
 No patient's data enters them. Position, size, posture, densities, contrast phase, calcium, metal and surroundings are
 random within and beyond what occurs; a network that is to read a stranger's CT must not rely on any of them.
 Air, lung, adipose and soft tissue are labelled by what was painted; bone is the whole bone, marrow included, and
-calcium; contrast is any soft matter that iodine lifts to 150 HU or more, vessel or organ; metal is decided by
-`artefacts`, from what blur leaves of it.
+calcium; contrast agent is blood, or an organ that takes it up, where it shows 150 HU or more: that and metal are
+decided by `artefacts`, from what the scanner leaves of them.
 """
 
 import numpy as np
@@ -83,7 +83,7 @@ def random_body(rng, shape=(64, 64, 64), spacing: float = 2.0, place: str | None
         spots = plaque_spots(rng, build, phase["plaque"])
         paint_bone(canvas, [blob(at, size) for at, size in spots], skeleton, 2.0, 3.0)
     outside = skin > 0.5 * canvas.spacing
-    canvas.hu[outside], canvas.labels[outside] = around[0][outside], around[1][outside]
+    canvas.hu[outside], canvas.labels[outside], canvas.perfused[outside] = around[0][outside], around[1][outside], 0
     if rng.random() < 0.2:
         random_implants(canvas, rng)
     return canvas, skin * np.float32(size)

@@ -62,6 +62,9 @@ def chest_numbers(whole: judged.Chest, labels, held_out) -> dict:
             "vessels called contrast": share(answer, part.vessels, "contrast"),
             "vessels called bone above 200 HU": float((part.volume.array[part.vessels] > 200).mean()),
             "bone image": bone_image_error(part.volume, answer == BONE, part.bone),
+            "bone image where labels are sure": bone_image_error(
+                part.volume, (answer == BONE) & ~part.left_out, part.bone
+            ),
         }
     return result
 

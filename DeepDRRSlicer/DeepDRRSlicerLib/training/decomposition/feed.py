@@ -19,15 +19,18 @@ from DeepDRRSlicerLib.training.decomposition.settings import Settings
 
 FIRST_CHECK = 1_000_000_000  # samples from this number on are never trained on
 
-Sample = tuple[np.ndarray, np.ndarray, np.ndarray]
+Sample = tuple[np.ndarray, ...]  # what the network is given, then labels and weight
 Sampler = Callable[[int], Sample]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Cubes [b, k, j, i]: hu float32 with NaN where no voxel is, labels int64, weight float32 (0: not to be learnt)."""
+    """Voxels [b, k, j, i]: labels int64, weight float32 (0: not to be learnt), and float32 what the network is given.
 
-    hu: np.ndarray
+    Inputs of the first network: HU, with NaN where no voxel is; of the refiner: see `refiner_samples`.
+    """
+
+    inputs: tuple[np.ndarray, ...]
     labels: np.ndarray
     weight: np.ndarray
 
@@ -35,7 +38,7 @@ class Batch:
 class Feed(AbstractContextManager):
     """Batches by number, made ahead while others are being learnt.
 
-    sampler: number to (hu, labels, weight) [n, n, n]; it must be picklable if there are workers.
+    sampler: sample by number; it must be picklable if there are workers.
     """
 
     def __init__(self, sampler: Sampler, settings: Settings):
@@ -92,7 +95,7 @@ class Feed(AbstractContextManager):
 def mirrored(rng: np.random.Generator, sample: Sample) -> Sample:
     """The sample or its mirror image, left for right. Up and front stay: the grid's axes are the patient's."""
     step = int(rng.choice((-1, 1)))
-    return tuple(array[..., ::step] for array in sample)
+    return tuple(array[..., ::step] if array.ndim > 2 else array for array in sample)
 
 
 def cut(rng: np.random.Generator, share: float, sample: Sample) -> Sample:
@@ -110,14 +113,16 @@ def cut(rng: np.random.Generator, share: float, sample: Sample) -> Sample:
 
 
 def _stacked(items: list[Sample]) -> Batch:
-    hu, labels, weight = (np.stack(arrays) for arrays in zip(*items, strict=True))
-    return Batch(hu.astype(np.float32), labels.astype(np.int64), weight.astype(np.float32))
+    *inputs, labels, weight = (np.stack(arrays) for arrays in zip(*items, strict=True))
+    return Batch(
+        tuple(array.astype(np.float32) for array in inputs), labels.astype(np.int64), weight.astype(np.float32)
+    )
 
 
 def _packed(sampler: Sampler, number: int) -> Sample:
     """Smaller to send and to keep."""
-    hu, labels, weight = sampler(number)
-    return hu.astype(np.float32), labels.astype(np.uint8), weight.astype(np.float16)
+    *inputs, labels, weight = sampler(number)
+    return *inputs, labels.astype(np.uint8), weight.astype(np.float16)
 
 
 def _pool(workers: int) -> Executor:

@@ -59,8 +59,11 @@ def real_sample(source: str, config: dict, rng):
     and highest S in mm of the slab that is left out) and `gap` (mm between it and the nearest training slice).
     Returned as by `samples.sample`.
     """
-    ct = SOURCES[source](config)
-    patch, spacing = config["patch"], config["spacing"]
+    return window(SOURCES[source](config), config["patch"], config["spacing"], rng)
+
+
+def window(ct: RealCt, patch: int, spacing: float, rng, resampling_mm=WORKING_BLUR_MM):
+    """One window of `patch` voxels of `spacing` mm along each side; resampling_mm: of `artefacts.scanned`."""
     step = np.array(ct.spacing[::-1], np.float32)
     size = float(np.clip(np.exp(rng.normal(0, 0.12)), 0.7, 1.35))
     shape = (patch,) * 3
@@ -75,12 +78,12 @@ def real_sample(source: str, config: dict, rng):
     picked = ct.weight[tuple(nearest)] * inside
     found = ct.labels[tuple(nearest)]
     value = _linear(ct.hu, points)
-    value = _other_densities(value, found, rng)
+    value = other_densities(value, found, rng)
     known = np.isfinite(value) & inside
     canvas.hu[:] = _filled(value, known)
     if rng.random() < 0.12:
         random_implants(canvas, rng)
-    seen, found, sure = scanned(canvas.hu, canvas.metal, found, spacing, rng, 0.7, already_blurred=True)
+    seen, found, sure = scanned(canvas.hu, canvas.metal, found, spacing, rng, 0.7, resampling_mm=resampling_mm)
     seen[~known] = np.nan
     return seen.astype(np.float32), found, (sure * picked * known).astype(np.float32)
 
@@ -98,7 +101,7 @@ def _place(ct: RealCt, width: float, rng) -> np.ndarray:
     return center
 
 
-def _other_densities(hu, labels, rng):
+def other_densities(hu, labels, rng):
     """Another contrast phase, and bones with more or less mineral; for labels that become wrong see `labels` itself."""
     if rng.random() < 0.5:
         change = np.float32(rng.uniform(0.65, 1.5))

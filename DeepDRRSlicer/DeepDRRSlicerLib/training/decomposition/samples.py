@@ -34,4 +34,4 @@ def synthetic_sample(rng, shape, spacing: float, place: str | None = None):
 def synthetic_scan(rng, shape, spacing: float, place: str | None = None):
     """hu, labels and weight of a synthetic body without regard to what lies around it, and the mm from its skin."""
     canvas, skin = random_body(rng, shape, spacing, place)
-    return *scanned(canvas.hu, canvas.metal, canvas.labels, spacing, rng), skin
+    return *scanned(canvas.hu, canvas.metal, canvas.labels, spacing, rng, perfused=canvas.perfused), skin

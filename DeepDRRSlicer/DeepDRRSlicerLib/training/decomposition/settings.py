@@ -9,6 +9,7 @@ from pathlib import Path
 from DeepDRRSlicerLib.errors import InputError
 
 CONFIGURATION = "configuration.json"  # of the shipped weights
+PARTS = NETWORK, REFINER = "network", "refiner"
 _MAY_BE_ZERO = ("seed", "warm_up", "weight_decay", "cut", "checks", "workers")
 
 
@@ -16,15 +17,17 @@ _MAY_BE_ZERO = ("seed", "warm_up", "weight_decay", "cut", "checks", "workers")
 class Settings:
     """One training.
 
-    seed: of samples and first weights. spacing, patch: mm and voxels of the cubes it sees. steps: of `batch` cubes.
-    learning_rate: the highest, reached after `warm_up` steps and left for the last `decay` share of all steps, in which
-    it falls to zero as a cosine. average: how much of the averaged weights a step keeps. weight_decay: of Muon.
-    class_weights: of the cross entropy. repeats, block: every sample is drawn so many times, mirrored anew,
-    among `block` others. cut: share of cubes of which a slab alone is known, as of a CT with few slices.
-    check_every, checks: steps between, and number of, samples never trained on that are looked at. workers: processes
-    that make samples. network: fields of `learning.network.NetworkConfig`. data: of `samples`.
+    part: what is trained, the "network" or its "refiner". seed: of samples and first weights. spacing, patch: mm and
+    voxels of the cubes the network sees. steps: of `batch` cubes, or blocks. learning_rate: the highest, reached after
+    `warm_up` steps and left for the last `decay` share of all steps, in which it falls to zero as a cosine. average:
+    how much of the averaged weights a step keeps. weight_decay: of Muon. class_weights: of the cross entropy. repeats,
+    block: every sample is drawn so many times, mirrored anew, among `block` others. cut: share of cubes of which a slab
+    alone is known, as of a CT with few slices; 0 for the refiner. check_every, checks: steps between, and number of,
+    samples never trained on that are looked at. workers: processes that make samples. network: fields of
+    `learning.network.NetworkConfig`, or of `learning.refinement.RefinerConfig`. data: of `samples`.
     """
 
+    part: str = "network"
     seed: int = 1
     spacing: float = 2.0
     patch: int = 64
@@ -86,8 +89,8 @@ def settings_of(found: dict) -> Settings:
         if name not in known:
             raise InputError(f"The settings have no field {name!r}; choose from: {', '.join(sorted(known))}.")
         before = getattr(usual, name)
-        kinds = {int: int, float: (int, float), tuple: (list, tuple), dict: dict}[type(before)]
-        if not isinstance(value, kinds) or isinstance(value, bool):
+        kinds = {int: int, float: (int, float), tuple: (list, tuple), dict: dict, str: str}[type(before)]
+        if not isinstance(value, kinds) or isinstance(value, bool) or (name == "part" and value not in PARTS):
             raise InputError(f"The field {name!r} of the settings cannot be {value!r}; write it as {before!r}.")
         if isinstance(before, int | float) and not (
             value > 0 or name in ("seed", "workers", "cut", "warm_up") and value == 0

@@ -9,22 +9,24 @@ from functools import partial
 from pathlib import Path
 
 from DeepDRRSlicerLib.anatomy.substances import CLASSES
+from DeepDRRSlicerLib.dataset.atomic import write_whole
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.learning import require
 from DeepDRRSlicerLib.learning.device import choose, limited_threads
-from DeepDRRSlicerLib.learning.weights import SHIPPED, Trained, read_tensors
+from DeepDRRSlicerLib.learning.weights import SHIPPED, Trained, load_trained, read_tensors
 from DeepDRRSlicerLib.training import curves
 from DeepDRRSlicerLib.training.decomposition.feed import Feed, Sampler
 from DeepDRRSlicerLib.training.decomposition.samples import SYNTHETIC, sample
-from DeepDRRSlicerLib.training.decomposition.settings import Settings
+from DeepDRRSlicerLib.training.decomposition.settings import REFINER, Settings
 from DeepDRRSlicerLib.training.tensor_files import write_trained
 
+START = "start.safetensors"  # a copy of the weights that a training began with
 _SAVE_SECONDS = 120.0
 _LOG_STEPS = 20
 
 
-def sampler_of(settings: Settings, data: Path | None) -> Sampler:
-    """Sample by number, of the spacing and patch of the settings; data: the folder of the CTs.
+def sampler_of(settings: Settings, data: Path | None, folder: Path) -> Sampler:
+    """Sample by number, as the settings want it. data: the folder of the CTs. folder: of the training.
 
     Raises InputError where the settings name no source of samples, or CTs without a folder.
     """
@@ -34,6 +36,12 @@ def sampler_of(settings: Settings, data: Path | None) -> Sampler:
         config["folder"] = str(data)
     elif set(mix) != {SYNTHETIC}:
         raise InputError("The settings mix in real CTs; give their folder with --data, or other settings.")
+    if settings.part == REFINER:
+        from DeepDRRSlicerLib.learning.refinement import RefinerConfig
+        from DeepDRRSlicerLib.training.decomposition.refiner_samples import refiner_sample
+
+        config["margin"] = RefinerConfig.from_dict(settings.network).margin
+        return partial(refiner_sample, config, settings.seed, folder / START)
     return partial(sample, config, settings.seed)
 
 
@@ -50,7 +58,8 @@ def train(
     """One piece of a training; True when all its steps are done. Leaves checkpoint, weights, log and plot in `folder`.
 
     sampler: what makes samples by number, from the settings. resume: goes on from the checkpoint, with its settings,
-    except how many steps there are. start: weights to begin with, of the same network. report: hears a line now and
+    except how many steps there are. start: weights to begin with, of the same network; the refiner's training needs
+    those of the network that it follows. report: hears a line now and
     then. Raises InputError where the folder holds a training already or none, or the disk refuses.
     """
     require()
@@ -69,9 +78,13 @@ def train(
     else:
         if (folder / trainer.CHECKPOINT).exists():
             raise InputError(f"'{folder}' holds a training already; add --resume to go on, or choose another folder.")
+        if start is None and settings.part == REFINER:
+            raise InputError("The refiner is trained for a network that is there; give its weights with --start.")
         state = trainer.new_state(settings, place, None if start is None else read_tensors(start)[0])
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if start is not None and not resume:
+            write_whole(folder / START, [start.read_bytes()])
         curves.entries(folder, state.step)
         with limited_threads(), Feed(sampler(settings), settings) as feed:
             _steps(trainer, state, feed, folder, end, report)
@@ -113,4 +126,10 @@ def _steps(trainer, state, feed: Feed, folder: Path, end: float, report) -> None
 
 def _save(trainer, state, folder: Path) -> None:
     trainer.save_checkpoint(folder, state)
-    write_trained(folder / SHIPPED, Trained(state.averaged, state.settings.spacing, CLASSES))
+    from DeepDRRSlicerLib.learning.refinement import untrained
+
+    if state.settings.part == REFINER:
+        trained = replace(load_trained(folder / START), refiner=state.averaged)
+    else:
+        trained = Trained(state.averaged, untrained(), state.settings.spacing, CLASSES)
+    write_trained(folder / SHIPPED, trained)

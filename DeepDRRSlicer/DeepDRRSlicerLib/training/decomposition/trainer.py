@@ -16,17 +16,19 @@ from torch import nn
 from DeepDRRSlicerLib.errors import InputError
 from DeepDRRSlicerLib.learning.device import Place
 from DeepDRRSlicerLib.learning.network import MaterialNet, NetworkConfig
-from DeepDRRSlicerLib.learning.weights import read_tensors
+from DeepDRRSlicerLib.learning.refinement import Refiner, RefinerConfig
+from DeepDRRSlicerLib.learning.weights import read_tensors, split
 from DeepDRRSlicerLib.training.decomposition.feed import Batch
 from DeepDRRSlicerLib.training.decomposition.loss import loss_of
 from DeepDRRSlicerLib.training.decomposition.muon import Muon
-from DeepDRRSlicerLib.training.decomposition.settings import Settings, settings_of
+from DeepDRRSlicerLib.training.decomposition.settings import PARTS, REFINER, Settings, settings_of
 from DeepDRRSlicerLib.training.tensor_files import write_tensors
 
 CHECKPOINT = "checkpoint.safetensors"
 _MOMENTS = ("momentum", "exp_avg", "exp_avg_sq")
 _MUON_RATE = 2.5  # of the learning rate, which is that of AdamW
 _STEEPEST = 1.0  # longer gradients are shortened to this
+_ENDS = ("head", "fit", "about")  # layers that are no kernels between a network's first and last
 
 
 @dataclass
@@ -35,29 +37,37 @@ class State:
 
     settings: Settings
     place: Place
-    network: MaterialNet
-    averaged: MaterialNet
+    network: nn.Module
+    averaged: nn.Module
     optimizers: tuple[Muon, torch.optim.AdamW]
     step: int
 
 
 def new_state(settings: Settings, place: Place, start: dict[str, torch.Tensor] | None = None) -> State:
-    """The state before the first step, random from the seed or from given weights. Raises InputError."""
+    """The state before the first step, random from the seed or from tensors of a file of weights. Raises InputError."""
     torch.manual_seed(settings.seed)
     try:
-        network = MaterialNet(NetworkConfig.from_dict(settings.network))
+        network = _built(settings)
         if start is not None:
-            network.load_state_dict({name: tensor.float() for name, tensor in start.items()})
+            own = split(start)[PARTS.index(settings.part)]
+            network.load_state_dict({name: tensor.float() for name, tensor in own.items()})
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"The network of the settings cannot be made ({_line(error)}); correct them.") from error
-    if settings.patch % network.config.divisor or len(settings.class_weights) != network.config.classes:
+    divisor = network.config.divisor if isinstance(network, MaterialNet) else 1
+    if settings.patch % divisor or len(settings.class_weights) != network.config.classes:
         raise InputError(
-            f"A patch must be a multiple of {network.config.divisor} voxels, and class_weights "
-            f"{network.config.classes} numbers; correct the settings."
+            f"A patch must be a multiple of {divisor} voxels, and class_weights {network.config.classes} numbers; "
+            "correct the settings."
         )
-    averaged = MaterialNet(network.config)
+    averaged = _built(settings)
     averaged.load_state_dict(network.state_dict())
     return _state(settings, place, network, averaged, 0)
+
+
+def _built(settings: Settings) -> MaterialNet | Refiner:
+    if settings.part == REFINER:
+        return Refiner(RefinerConfig.from_dict(settings.network))
+    return MaterialNet(NetworkConfig.from_dict(settings.network))
 
 
 def _state(settings, place, network, averaged, step) -> State:
@@ -65,7 +75,7 @@ def _state(settings, place, network, averaged, step) -> State:
     averaged = averaged.to(place.device).to(memory_format=torch.channels_last_3d).eval().requires_grad_(False)
     hidden, others = [], []
     for name, parameter in network.named_parameters():
-        (hidden if parameter.ndim > 1 and not name.startswith("head") else others).append(parameter)
+        (hidden if parameter.ndim > 1 and not name.startswith(_ENDS) else others).append(parameter)
     optimizers = (
         Muon(hidden, _MUON_RATE * settings.learning_rate, settings.weight_decay),
         torch.optim.AdamW(others, settings.learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
@@ -76,13 +86,14 @@ def _state(settings, place, network, averaged, step) -> State:
 def train_step(state: State, batch: Batch) -> float:
     """Learns from a batch; returns the loss before."""
     settings, place = state.settings, state.place
-    hu, labels, weight = (torch.from_numpy(array).to(place.device) for array in (batch.hu, batch.labels, batch.weight))
+    inputs = [torch.from_numpy(array).to(place.device) for array in batch.inputs]
+    labels, weight = (torch.from_numpy(array).to(place.device) for array in (batch.labels, batch.weight))
     rate = settings.learning_rate_at(state.step)
     for optimizer, share in zip(state.optimizers, (_MUON_RATE, 1.0), strict=True):
         for group in optimizer.param_groups:
             group["lr"] = rate * share
     with torch.autocast(place.device, dtype=torch.bfloat16, enabled=place.half):
-        logits = state.network(hu)
+        logits = state.network(*inputs)
     loss = loss_of(logits, labels, weight, torch.tensor(settings.class_weights, device=place.device))
     state.network.zero_grad()
     loss.backward()
@@ -108,7 +119,7 @@ def check(state: State, batches: list[Batch]) -> dict[str, list[float]]:
     confusion = np.zeros((classes, classes))
     for batch in batches:
         with torch.autocast(state.place.device, dtype=torch.bfloat16, enabled=state.place.half):
-            logits = state.averaged(torch.from_numpy(batch.hu).to(state.place.device))
+            logits = state.averaged(*(torch.from_numpy(array).to(state.place.device) for array in batch.inputs))
         found = logits.argmax(1).cpu().numpy()
         counts = np.bincount((batch.labels * classes + found).ravel(), batch.weight.ravel(), minlength=classes**2)
         confusion += counts.reshape(classes, classes)
@@ -138,7 +149,7 @@ def load_checkpoint(folder: Path, place: Place) -> State:
         step = int(header["step"])
         networks = []
         for part in ("network", "averaged"):
-            network = MaterialNet(NetworkConfig.from_dict(settings.network))
+            network = _built(settings)
             network.load_state_dict(_part(tensors, part))
             networks.append(network)
         state = _state(settings, place, *networks, step)

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from DeepDRRSlicerLib.training.decomposition.body.canvas import ADIPOSE, AIR, CONTRAST, SOFT
+from DeepDRRSlicerLib.training.decomposition.body.canvas import ADIPOSE, AIR, SOFT
 from DeepDRRSlicerLib.training.decomposition.body.noise import rotation_of
 from DeepDRRSlicerLib.training.decomposition.body.shapes import blob, tube, union
-from DeepDRRSlicerLib.training.decomposition.body.tissues import paint_blood, paint_soft
+from DeepDRRSlicerLib.training.decomposition.body.tissues import paint_blood, paint_organ, paint_soft
 
 
 def paint_abdomen(canvas, rng, build, phase) -> None:
@@ -17,21 +17,21 @@ def paint_abdomen(canvas, rng, build, phase) -> None:
     box, distance = found
     canvas.paint(box, distance, np.float32(rng.uniform(-115, -80)) + 10 * canvas.noise(12.0)[box], ADIPOSE)
     more = phase["organs"]
-    paint_soft(
+    paint_organ(
         canvas,
         [blob((62 * g, 10, -15), (68 * g, 78 * g, 75), rotation_of(rng, 10)), blob((0, 45, 0), (65, 38, 40))],
         rng.uniform(35, 70) + more,
         8,
         3,
     )
-    paint_soft(
+    paint_organ(
         canvas, [blob((-88 * g, -40, 0), (30, 45, 52), rotation_of(rng, 20))], rng.uniform(35, 60) + 1.3 * more, 7, 2
     )
     for side in (-1, 1):
         center = np.array([side * 58.0, -45, rng.uniform(-110, -60)])
         turn = rotation_of(rng, 20)
-        paint_soft(canvas, [blob(center, (28, 25, 55), turn)], 35 + phase["kidney"], 15, 1)
-        paint_soft(canvas, [blob(center - (side * 6, 0, 0), (15, 14, 38), turn)], 30 + 0.6 * phase["kidney"], 20, 3)
+        paint_organ(canvas, [blob(center, (28, 25, 55), turn)], 35 + phase["kidney"], 15, 1)
+        paint_organ(canvas, [blob(center - (side * 6, 0, 0), (15, 14, 38), turn)], 30 + 0.6 * phase["kidney"], 20, 3)
         paint_soft(canvas, [blob(center - (side * 16, -4, 0), (9, 8, 18), turn)], -90, 15, label=ADIPOSE)
         if phase["urine"] > 100:
             paint_blood(
@@ -65,8 +65,7 @@ def _hollow(canvas, rng, shape, contrast) -> None:
     if kind == "collapsed":
         return
     if contrast is not None and kind != "gas":
-        share = canvas.paint(box, distance, np.float32(contrast * rng.uniform(0.6, 1.1)), None)
-        canvas.labels[box][share >= 0.5] = CONTRAST
+        canvas.paint_perfused(box, distance, np.float32(contrast * rng.uniform(0.6, 1.1)))
         return
     share = canvas.paint(box, distance, np.float32(rng.uniform(0, 50)), SOFT)
     if kind == "stool":

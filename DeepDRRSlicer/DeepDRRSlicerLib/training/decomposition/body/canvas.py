@@ -15,7 +15,8 @@ from DeepDRRSlicerLib.training.decomposition.body.noise import smooth_noise
 
 AIR, LUNG, ADIPOSE, SOFT, BONE, CONTRAST, METAL = range(len(CLASSES))
 AIR_HU = -1000.0
-# Iodine makes soft matter denser than this; below, it is called what it is without iodine. Cartilage ends here too.
+# Blood and organs that show at least so much, noise and streaks aside, are contrast agent; below, soft tissue.
+# Cartilage ends here too.
 CONTRAST_HU = 150.0
 FAR = np.float32(1e3)
 
@@ -27,7 +28,8 @@ class Canvas:
     points: float32 [3, k, j, i], warped body coordinates (R, A, S) in mm. hu: float32. labels: uint8, indices of
     CLASSES. metal: float32, HU that metal adds, before blur decides what is seen of it. center: R, A, S in mm;
     rotation: columns are the window's axes; slack: mm by which the warp moves points at most. rng draws the textures,
-    which need not agree between two windows of one body.
+    which need not agree between two windows of one body. perfused: float32, HU of what may hold contrast
+    agent (blood, organs, what is in bowel and bladder) where it fills the voxel, else 0.
     """
 
     points: np.ndarray
@@ -39,6 +41,7 @@ class Canvas:
     hu: np.ndarray
     labels: np.ndarray
     metal: np.ndarray
+    perfused: np.ndarray
     _noise: dict = field(default_factory=dict)
 
     @property
@@ -81,7 +84,16 @@ class Canvas:
         part += share * (hu - part)
         if label is not None:
             self.labels[box][share >= threshold] = label
+            self.perfused[box][share >= threshold] = 0
         return share
+
+    def paint_perfused(self, box, distance: np.ndarray, hu) -> None:
+        """Fills a shape with what may hold contrast agent, of `hu`; which of it counts as such the scanner decides."""
+        share = self.paint(box, distance, hu, None)
+        inside = share >= 0.5
+        value = np.broadcast_to(hu, share.shape)[inside]
+        self.perfused[box][inside] = value
+        self.labels[box][inside] = np.where(value >= CONTRAST_HU, CONTRAST, SOFT)
 
 
 def new_canvas(rng, shape, spacing: float, center, rotation=None, warp_mm: float = 6.0) -> Canvas:
@@ -110,5 +122,6 @@ def new_canvas(rng, shape, spacing: float, center, rotation=None, warp_mm: float
         rng,
         np.full(shape, AIR_HU, np.float32),
         np.zeros(shape, np.uint8),
+        np.zeros(shape, np.float32),
         np.zeros(shape, np.float32),
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from DeepDRRSlicerLib.training.decomposition.body.canvas import BONE, CONTRAST, CONTRAST_HU, SOFT
+from DeepDRRSlicerLib.training.decomposition.body.canvas import BONE, SOFT
 from DeepDRRSlicerLib.training.decomposition.body.noise import log_uniform
 from DeepDRRSlicerLib.training.decomposition.body.shapes import BONE_SHARE, union
 
@@ -74,20 +74,30 @@ def paint_sheet_bone(canvas, shapes, skeleton: Skeleton) -> None:
 
 
 def paint_soft(canvas, shapes, hu: float, texture: float = 6.0, bumps: float = 0.0, label: int | None = SOFT):
-    """An organ of one HU with a little texture. Soft tissue that iodine lifts above 150 HU counts as contrast."""
+    """Tissue of one HU with a little texture, without contrast agent."""
+    found = _bumpy(canvas, shapes, bumps)
+    if found is not None:
+        canvas.paint(*found, np.float32(hu) + np.float32(texture) * canvas.noise(18.0, 2)[found[0]], label)
+
+
+def paint_organ(canvas, shapes, hu: float, texture: float = 6.0, bumps: float = 0.0) -> None:
+    """An organ that takes up contrast agent, of one HU with a little texture."""
+    found = _bumpy(canvas, shapes, bumps)
+    if found is not None:
+        canvas.paint_perfused(*found, np.float32(hu) + np.float32(texture) * canvas.noise(18.0, 2)[found[0]])
+
+
+def _bumpy(canvas, shapes, bumps):
+    """Window and distance of a union of shapes, or None; bumps: mm of its surface's waves."""
     found = union(canvas, shapes, 2 * bumps)
-    if found is None:
-        return
+    if found is None or not bumps:
+        return found
     box, distance = found
-    if bumps:
-        distance = distance + np.float32(bumps) * canvas.noise(18.0)[box]
-    if label == SOFT and hu >= CONTRAST_HU:
-        label = CONTRAST
-    canvas.paint(box, distance, np.float32(hu) + np.float32(texture) * canvas.noise(18.0, 2)[box], label)
+    return box, distance + np.float32(bumps) * canvas.noise(18.0)[box]
 
 
 def paint_blood(canvas, shapes, hu: float, mixing: float = 0.0, wall: float = 0.0) -> None:
-    """Vessels and chambers with blood of `hu`; contrast agent from 150 HU on.
+    """Vessels and chambers with blood of `hu`.
 
     mixing: share by which the HU varies where contrast-filled and plain blood meet. wall: mm of plain soft tissue.
     """
@@ -101,6 +111,4 @@ def paint_blood(canvas, shapes, hu: float, mixing: float = 0.0, wall: float = 0.
     if mixing:
         swirl = 1 + np.float32(mixing) * (canvas.noise(12.0)[box] + canvas.noise(18.0)[box])
         value = np.maximum(np.float32(hu) * swirl, np.float32(60))
-    share = canvas.paint(box, distance, value, None)
-    inside = share >= 0.5
-    canvas.labels[box][inside] = np.where(np.broadcast_to(value, share.shape)[inside] >= CONTRAST_HU, CONTRAST, SOFT)
+    canvas.paint_perfused(box, distance, value)

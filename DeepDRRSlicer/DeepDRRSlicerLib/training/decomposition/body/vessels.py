@@ -6,7 +6,7 @@ from DeepDRRSlicerLib.training.decomposition.body.canvas import ADIPOSE
 from DeepDRRSlicerLib.training.decomposition.body.noise import log_uniform, rotation_of
 from DeepDRRSlicerLib.training.decomposition.body.shapes import blob, rod, tube
 from DeepDRRSlicerLib.training.decomposition.body.spine import spine_curve
-from DeepDRRSlicerLib.training.decomposition.body.tissues import paint_blood, paint_soft
+from DeepDRRSlicerLib.training.decomposition.body.tissues import paint_blood, paint_organ, paint_soft
 
 
 def random_phase(rng, injected: bool = True) -> dict:
@@ -50,7 +50,7 @@ def paint_heart(canvas, rng, build, phase) -> None:
     center = np.array([-22.0, 30, 70])
     size = rng.uniform(0.85, 1.2)
     paint_soft(canvas, [blob(center, np.array([58, 52, 62]) * size, turn)], -90, 10, 3, label=ADIPOSE)
-    paint_soft(canvas, [blob(center, np.array([52, 46, 55]) * size, turn)], 45 + phase["organs"], 8, 3)
+    paint_organ(canvas, [blob(center, np.array([52, 46, 55]) * size, turn)], 45 + phase["organs"], 8, 3)
     left, right = phase["arteries"], phase["right_heart"]
     mixing = rng.uniform(0, 0.5) if right > 200 else 0.0
     paint_blood(canvas, [blob(center + size * (turn @ (-20, 2, -14)), (20, 19, 32), turn)], left, 0.05)
