@@ -9,7 +9,7 @@ from DeepDRRSlicerLib.commands import bench
 from DeepDRRSlicerLib.commands.benchmark import body, cuda
 from DeepDRRSlicerLib.commands.benchmark.projection import oblique_view, with_channels
 from DeepDRRSlicerLib.errors import InputError
-from DeepDRRSlicerLib.projection.cuda import device_thread
+from DeepDRRSlicerLib.projection.cuda import device_thread, drivers
 from DeepDRRSlicerLib.projection.cuda.device_thread import DeviceThread
 from DeepDRRSlicerLib.projection.cuda.driver import DeviceError
 from DeepDRRSlicerLib.projection.cuda.records import packed
@@ -47,10 +47,11 @@ def device():
 
 
 @here
-def test_all_rows_are_there(small, device):
+def test_all_rows_are_there(small, device, monkeypatch):
+    monkeypatch.setattr(device_thread, "shared_device", lambda choice: {"host": device}[choice])
     measured = list(cuda.card_rows(body.thorax(TINY), device))
-    assert len(measured) == 12 and measured[-1].what.startswith("memory of the card in use: ")
-    assert "left out" in measured[-4].what  # the peer needs a card of its own
+    assert len(measured) == 14 and measured[-1].what.startswith("memory of the card in use: ")
+    assert "left out" in measured[-6].what  # the peer needs a card of its own
     projections = [row for row in measured if row.what == "projection"]
     assert [(row.channels, row.size, row.views) for row in projections] == [(3, 24, 2), (1, 16, 2)]
     assert all(0 < row.error < 0.02 and row.rate > 0 and row.share > 0 for row in projections)
@@ -58,7 +59,23 @@ def test_all_rows_are_there(small, device):
     assert all(row.error < 2e-3 for row in exact)  # against steps of 0.1 mm
     whole = [row for row in measured if row.what.startswith("complete radiograph")]
     assert [(row.channels, row.size, row.views) for row in whole] == [(3, 24, 2), (3, 24, 1)]
-    assert all(row.milliseconds > 0 for row in whole)
+    live = [row for row in measured if row.what.startswith("live: pulses")]
+    assert [(row.channels, row.size, row.views) for row in live] == [(3, 24, 1)] * 2
+    assert all(row.milliseconds > 0 for row in (*whole, *live))
+
+
+@here
+def test_live_pulses_of_the_cpu_are_not_told_as_the_cards(small, device, monkeypatch):
+    monkeypatch.setattr(device_thread, "shared_device", lambda choice: device)
+
+    def short(*_):
+        raise DeviceError("the card has not enough free memory")
+
+    rows = cuda.live_rows(body.thorax(TINY), 24, device)
+    monkeypatch.setattr(drivers, "_lost", {})
+    device.call(lambda driver, _: setattr(driver, "launch", short))
+    with pytest.raises(DeviceError, match="not enough free memory"):
+        next(rows)
 
 
 @here

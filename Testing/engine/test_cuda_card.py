@@ -4,6 +4,7 @@ make test-gpu
 """
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,6 +16,16 @@ from test_cuda_formation import (  # noqa: F401 (collected here again, with the 
     test_shutters_heel_and_edges_are_those_of_the_cpu,
     test_without_noise_it_is_the_picture_of_the_cpu,
 )
+from test_cuda_live import acquisition as fluoroscopy
+from test_cuda_live import (  # noqa: F401 (likewise)
+    ct,
+    test_a_technique_by_hand_and_no_scatter,
+    test_a_train_with_lag_is_that_of_the_cpu,
+    test_lag_goes_over_from_the_cpu_to_the_card_and_back,
+    test_noise_of_a_view_at_rest_is_that_of_the_cpu,
+    test_scatter_of_a_wide_field_with_heel_effect,
+    test_the_same_state_of_the_panel_may_be_gone_on_from_twice,
+)
 from test_cuda_projection import chest, chest_beams, judged, relative_rms, sheared_volume, wide_view  # noqa: F401
 
 from DeepDRRSlicerLib.commands.benchmark.body import thorax
@@ -25,7 +36,7 @@ from DeepDRRSlicerLib.projection.cuda.driver import DeviceError
 from DeepDRRSlicerLib.projection.cuda.projector import CudaProjector
 from DeepDRRSlicerLib.projection.projector import make_projector
 from DeepDRRSlicerLib.projection.tools import Tool
-from DeepDRRSlicerLib.simulation.simulator import Simulator
+from DeepDRRSlicerLib.simulation.simulator import Held, Simulator
 
 pytestmark = pytest.mark.gpu
 
@@ -38,6 +49,13 @@ def driver(request):
         pytest.skip(f"{request.param}: {error}")
     yield driver
     driver.close()
+
+
+@pytest.fixture
+def simulator(driver, ct):  # noqa: F811
+    made = Simulator(ct, backend=f"cuda/{driver.name}")
+    yield made
+    assert made.projector.name == "cuda", made.projector.note
 
 
 def test_memory_copies_and_textures(driver):
@@ -128,6 +146,22 @@ def test_no_memory_grows_over_10000_frames(driver):
     free = thousand()
     assert all(thousand() >= free - (1 << 20) for _ in range(9))
     card.free()
+
+
+def test_no_memory_grows_over_10000_pulses(simulator, driver):
+    """At rest and moving, with brightness control, scatter and lag; all other pictures are let go of."""
+    way, held = fluoroscopy(seed=1), Held()
+    beams = [oblique_view(simulator.ct, 64, turned) for turned in range(10)]
+
+    def thousand(held):
+        for n in range(1000):
+            _, held = simulator.pulse(beams[n // 100], replace(way, frame=n), held=held, coarse=n % 100 == 0)
+        return driver.memory()[0], held
+
+    free, held = thousand(held)
+    for _ in range(9):
+        left, held = thousand(held)
+        assert left >= free - (1 << 20)
 
 
 def test_beside_torch_in_one_process(chest):  # noqa: F811

@@ -309,7 +309,8 @@ def test_metadata_say_which_card_and_why_the_cpu_took_over(there_is_one, monkeyp
     fail = [None, None, SHORT]
     monkeypatch.setattr(PROJECTOR, lambda volume, driver: FakeCard(volume, driver, fail))
     simulator = Simulator(thorax((8, 16, 16)))
-    way = Acquisition(load_device("mobile_carm"), load_detector("mobile_flat_panel"), Automatic("fluoro"), seed=1)
+    # Of this detector the stand-in for a card is asked for projections alone.
+    way = Acquisition(load_device("mobile_carm"), load_detector("image_intensifier"), Automatic("fluoro"), seed=1)
     first, second = (simulator.simulate(oblique_view(simulator.ct, 16, turned), way) for turned in (0, 1))
     assert first.metadata["backend"] == "cuda (cuda-core, Stand-in 9000)" and "backend_note" not in first.metadata
     assert second.metadata["backend"].startswith("cpu")
@@ -349,7 +350,9 @@ def test_a_run_goes_on_by_the_cpu_and_the_set_says_so(there_is_one, tmp_path, mo
 
     monkeypatch.setattr(PROJECTOR, lambda volume, driver: Card(volume, driver, fail))
     patients = [write_patient(tmp_path, "first"), write_patient(tmp_path, "second", seed=1)]
-    job = write_job(tmp_path, patients=patients, outputs=[{"writer": "coco"}], count=4)
+    # Of this detector the stand-in for a card is asked for projections alone.
+    of = {"outputs": [{"writer": "coco"}], "detector": "image_intensifier"}
+    job = write_job(tmp_path, patients=patients, count=4, **of)
     summary = run_job(job, tmp_path / "set", workers=1)
     assert (summary.samples, summary.skipped, pictures) == (4, {}, [1])
     records = [json.loads((tmp_path / "set" / record_path(n)).read_bytes()) for n in range(4)]

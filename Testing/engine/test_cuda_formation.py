@@ -18,7 +18,7 @@ from DeepDRRSlicerLib.projection.cuda.projector import Areas
 from DeepDRRSlicerLib.simulation.acquisition import Acquisition, Automatic
 from DeepDRRSlicerLib.simulation.card_frames import CardFrames
 from DeepDRRSlicerLib.simulation.exposing import Shadow, expose
-from DeepDRRSlicerLib.simulation.formation_plan import why_not
+from DeepDRRSlicerLib.simulation.formation_plan import why_not, why_not_in_batches
 from DeepDRRSlicerLib.simulation.simulator import Simulator
 from DeepDRRSlicerLib.simulation.technique import Technique
 from host_cuda.compile import MISSING
@@ -175,7 +175,8 @@ def test_weights_of_neighbours_are_the_filters():
 
 def test_what_a_card_leaves_to_the_cpu_is_named():
     assert why_not(acquisition()) == ""
-    assert why_not(replace(acquisition(), technique=Automatic("fluoro"))) == "automatic exposure"
+    automatic = replace(acquisition(), technique=Automatic("fluoro"))
+    assert why_not_in_batches(automatic) == "automatic exposure" and why_not(automatic) == ""
     assert why_not(acquisition("image_intensifier")) != ""
     assert why_not(acquisition(distortion=True)) == "the detector's distortion"
 
@@ -235,7 +236,10 @@ def test_normal_and_poisson_numbers(numbers, mean):
 
 
 class Counting(HostDriver):
-    """most_images: that one launch may form, as if memory ended there; left: launches until the card is lost."""
+    """most_images: that one launch may form, as if memory ended there; left: launches until the card is lost.
+
+    images: of each launch.
+    """
 
     def __init__(self, most_images=99):
         super().__init__()
@@ -297,9 +301,11 @@ def test_batches_shrink_to_the_memory_and_the_cpu_takes_over_a_lost_card(monkeyp
         assert a.signal.mean() == pytest.approx(b.signal.mean(), rel=0.02)
 
 
-def test_what_only_the_cpu_does_it_does(monkeypatch):
+def test_what_is_not_made_in_batches_is_made_one_by_one(monkeypatch):
     driver = Counting()
     simulator = simulator_on(monkeypatch, driver)
-    how = replace(acquisition(seed=1), technique=Automatic("fluoro"))
-    (frame,) = simulator.frames_only(views(simulator, 1), how)
-    assert driver.images == [] and frame.signal.shape == (72, 96)
+    automatic = replace(acquisition(seed=1), technique=Automatic("fluoro"))
+    made = list(simulator.frames_only(views(simulator, 2), automatic))
+    assert driver.images == [1, 1] and made[0].signal.shape == (72, 96)
+    (frame,) = simulator.frames_only(views(simulator, 1), acquisition("image_intensifier", seed=1))
+    assert driver.images == [1, 1] and frame.signal.shape == (72, 96), "this one by the CPU"

@@ -25,7 +25,7 @@ from DeepDRRSlicerLib.simulation.views import ViewRequest, ViewSimulator, with_p
 from phantoms import centered, ras_grid, restored, storage_orders
 
 IDEAL = load_detector("ideal")
-DEVICE = load_device("mobile_carm")
+DEVICE = dataclasses.replace(load_device("mobile_carm"), grid="none")
 # 80 kVp, 3 mm Al, tungsten 12 degrees, ideal energy-integrating detector (computed with spekpy and xraylib).
 PMMA_SLABS = {10: 0.76034, 50: 0.26372, 100: 0.073980, 150: 0.021504, 200: 0.0064016}
 

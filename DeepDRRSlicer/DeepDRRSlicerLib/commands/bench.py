@@ -100,6 +100,7 @@ def _print_card(ct, device) -> None:
     print(
         "ms: of a batch until all is done, the least of several; radiographs with the copy to the host, others without"
     )
+    print("live: from a pulse's request to its picture on the host, with all that is simulated; means of a train")
     print("share: of the card's best rate of texture samples")
     print("error: relative RMS of area densities against a float64 ray march\n")
     print(HEADER)

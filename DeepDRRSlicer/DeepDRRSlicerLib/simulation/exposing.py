@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from DeepDRRSlicerLib.projection.tools import Tool
 
 MANUAL_CONTROL = {"control": "manual", "limit": ""}
-NO_SCATTER = {"model": "none"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,7 +134,7 @@ def irradiate(shadow: Shadow, acquisition: Acquisition, should_stop: Callable[[]
     mean[window], variance[window] = (moment * falling for moment in per_load)
     without = np.broadcast_to(_flat(spectrum, detector, heel), beam.size)
     flat = (without * load).astype(np.float32)
-    told = NO_SCATTER
+    told = {"model": "none"}
     if acquisition.scatter is not None:
         found = _scatter(shadow, acquisition, technique, share, per_load[0] / without[window], should_stop)
         passed = technique.mas * beam.pitch[0] * beam.pitch[1] * acquisition.grid_in_use.scatter_transmission
@@ -258,15 +257,13 @@ def _technique(
     """The technique of the picture, and what the brightness control says of it."""
     chosen = acquisition.technique
     if isinstance(chosen, Technique):
-        return chosen, MANUAL_CONTROL
+        return chosen, dict(MANUAL_CONTROL)
     measured = measuring_field(shadow.area_density, shadow.materials, shadow.beam, share)
 
     def to_primary(technique: Technique) -> float:
         found = _scatter(shadow, acquisition, technique, share, None, should_stop)
         falling = (share * field).reshape(-1)[measured.pixels]
-        return scatter_to_primary(
-            found.mean.reshape(-1)[measured.pixels], measured, acquisition, technique, falling
-        )
+        return scatter_to_primary(found.mean.reshape(-1)[measured.pixels], measured, acquisition, technique, falling)
 
     return controlled(chosen, acquisition, measured, shadow.beam, to_primary)
 

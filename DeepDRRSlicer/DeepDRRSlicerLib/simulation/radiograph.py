@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Protocol
 
 import numpy as np
 
@@ -18,6 +19,16 @@ _MUCH_SATURATED = 0.25  # part of the picture; air beside the patient often is
 _WORTH_SAYING = 0.01  # part of the picture in which tissue is missing
 
 
+class Elsewhere(Protocol):
+    """Area densities that are not in the host's memory yet. nothing: whether they are 0 everywhere."""
+
+    nothing: bool
+
+    def fetched(self) -> np.ndarray:
+        """They, the same array every time. Raises InputError where they are lost."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Radiograph:
     """signal: (rows, columns) float32 keV per pixel as read out, offset-corrected: with noise it may be below 0.
@@ -25,7 +36,7 @@ class Radiograph:
     counts: (rows, columns) unsigned integers as the electronics gave them, or None for a detector without bit depth.
     open_field: (rows, columns) float32 keV per pixel, the expected signal without patient and with open shutters; 0
     outside a circular field. exposed: (rows, columns) float32, share of the focal spot seen past the shutters.
-    area_density: (materials, rows, columns) float32 g/cm2, 0 outside the shutters.
+    areas: area_density, or what brings it from a card.
     ct: the patient, in HU.
     metadata: plain data for view.json; settings_hash names the settings and the CT that made the image.
     """
@@ -34,12 +45,22 @@ class Radiograph:
     counts: np.ndarray | None
     open_field: np.ndarray
     exposed: np.ndarray
-    area_density: np.ndarray
+    areas: np.ndarray | Elsewhere
     materials: tuple[str, ...]
     beam: ConeBeam
     ct: Volume
     settings_hash: str
     metadata: dict
+
+    @property
+    def area_density(self) -> np.ndarray:
+        """(materials, rows, columns) float32 g/cm2, 0 outside the shutters. On a card until somebody asks."""
+        return self.areas if isinstance(self.areas, np.ndarray) else self.areas.fetched()
+
+    @property
+    def meets_nothing(self) -> bool:
+        """Whether no ray meets the CT or a tool."""
+        return self.areas.max(initial=0) == 0 if isinstance(self.areas, np.ndarray) else self.areas.nothing
 
     @property
     def transmission(self) -> np.ndarray:
@@ -65,7 +86,7 @@ class Radiograph:
     @property
     def warning(self) -> str:
         """A sentence on what a person should know before trusting the picture; empty if there is nothing to say."""
-        if self.area_density.max(initial=0) == 0:
+        if self.meets_nothing:
             return "No ray meets the CT: check the isocentre and the geometry."
         missing = self.metadata["border_fraction"]
         if missing < _WORTH_SAYING:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -56,4 +56,53 @@ class ScatterModel(Protocol):
 
     def scatter(self, view: Irradiated, should_stop: Callable[[], bool] = lambda: False) -> Scatter:
         """The scatter of a view. Raises InputError where it cannot be had, Stopped on request."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class CoarselyIrradiated:
+    """As Irradiated, in means over the cells of a CoarseScatterModel.
+
+    matter: (1 + groups, *cells) share, and g/cm2 of each group of materials times share. transmission: (*cells), times
+    share.
+    """
+
+    volume: MaterialVolume
+    beam: ConeBeam
+    matter: np.ndarray
+    transmission: np.ndarray
+    kvp: float
+    spectrum: Spectrum
+    detector: Detector
+
+
+@dataclass(frozen=True, eq=False)
+class CoarseScatter:
+    """As Scatter, of which it holds the cells that to_pixels makes an image of. mean: (*cells). ratio: keV, variance
+    over mean, everywhere."""
+
+    mean: np.ndarray
+    ratio: float
+    details: dict[str, Any] = field(default_factory=dict)
+    warning: str = ""
+
+
+@runtime_checkable
+class CoarseScatterModel(Protocol):
+    """A ScatterModel that looks at nothing but means over coarse cells. size: rows and columns of cells."""
+
+    name: str
+    key: str
+    size: tuple[int, int]
+
+    def part(self, beam: ConeBeam) -> tuple[float, float]:
+        """Of the cells' height and width that the picture takes up, as simulation.cells has it."""
+        ...
+
+    def groups(self, materials: Sequence[str]) -> np.ndarray:
+        """float32 (groups, materials), 1 where a material belongs to a group."""
+        ...
+
+    def coarse_scatter(self, view: CoarselyIrradiated) -> CoarseScatter:
+        """As `scatter`; too quick to be stopped."""
         ...

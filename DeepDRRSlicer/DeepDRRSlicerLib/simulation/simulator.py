@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
@@ -20,28 +21,36 @@ from DeepDRRSlicerLib.geometry.carm import positioner_angles
 from DeepDRRSlicerLib.geometry.device import Device
 from DeepDRRSlicerLib.geometry.files import beam_to_dict
 from DeepDRRSlicerLib.physics.readout import Frame
-from DeepDRRSlicerLib.projection.projector import make_projector
+from DeepDRRSlicerLib.projection.projector import Stopped, make_projector
 from DeepDRRSlicerLib.simulation.acquisition import Acquisition
 from DeepDRRSlicerLib.simulation.decomposition import THRESHOLD, Decomposition, never, unheard
-from DeepDRRSlicerLib.simulation.exposing import Irradiation, Shadow, field_window, irradiate, read_frame
-from DeepDRRSlicerLib.simulation.formation_plan import why_not
+from DeepDRRSlicerLib.simulation.exposing import Exposed, Irradiation, Shadow, field_window, irradiate, read_frame
+from DeepDRRSlicerLib.simulation.formation_plan import why_not, why_not_in_batches
 from DeepDRRSlicerLib.simulation.radiograph import Radiograph
 
 if TYPE_CHECKING:
+    from DeepDRRSlicerLib.projection.cuda.card_array import CardArray
     from DeepDRRSlicerLib.projection.cuda.driver import Driver
+    from DeepDRRSlicerLib.projection.cuda.on_device import DeviceProjector
+    from DeepDRRSlicerLib.projection.cuda.projector import CudaProjector
     from DeepDRRSlicerLib.projection.tools import Tool
     from DeepDRRSlicerLib.simulation.card_frames import CardFrames
+    from DeepDRRSlicerLib.simulation.card_live import CardAreas, CardLive, CardShadow
     from DeepDRRSlicerLib.simulation.contrast import Contrast
 
+Result = TypeVar("Result")
 _AT_ONCE = 64  # frames that a card is asked for together
 _THINNED = 4  # every so many pixels and rows are looked at to tell how much tissue is missing
 
 
 @dataclass(frozen=True, eq=False)
 class Held:
-    """What a frame leaves behind for the next one: keV in the panel, as physics.lag has it, and the frames' digest."""
+    """What a frame leaves behind for the next one: keV in the panel, as physics.lag has it, and the frames' digest.
 
-    energy: np.ndarray | None = None
+    energy: on the card where that has made the frame.
+    """
+
+    energy: np.ndarray | CardArray | None = None
     before: str = ""
 
 
@@ -50,14 +59,24 @@ class _Seen:
 
     def __init__(self, key: tuple, shadow: Shadow, view_hash: str, metadata: dict):
         self.key, self.shadow, self.view_hash, self.metadata = key, shadow, view_hash, metadata
-        self._taken: tuple[Acquisition, str, Irradiation] | None = None
+        self.areas = shadow.area_density
+        self._taken: tuple[Acquisition, Irradiation] | None = None
 
-    def taken(self, acquisition: Acquisition, should_stop: Callable[[], bool]) -> tuple[str, Irradiation]:
-        """Digest of the way it is taken, and what falls on the detector: the same for every frame."""
-        still = _without_noise(acquisition)
-        if self._taken is None or self._taken[0] != still:
-            self._taken = still, _way_hash(still), irradiate(self.shadow, still, should_stop)
-        return self._taken[1:]
+    def taken(self, acquisition: Acquisition, should_stop: Callable[[], bool]) -> Irradiation:
+        """What falls on the detector: the same for every frame."""
+        still, taken = _without_noise(acquisition), self._taken
+        if taken is None or taken[0] != still:
+            taken = self._taken = still, irradiate(self.shadow, still, should_stop)
+        return taken[1]
+
+
+@dataclass(frozen=True, eq=False)
+class _SeenByCard:
+    """The last view whose pictures a card makes, likewise; what falls on the detector stays there."""
+
+    key: tuple
+    shadow: CardShadow
+    areas: CardAreas
 
 
 class Simulator:
@@ -86,7 +105,11 @@ class Simulator:
         self._ct_hash = content_hash(ct)
         self._inner = without_padding(ct)
         self._last: _Seen | None = None
+        self._last_by_card: _SeenByCard | None = None
+        self._last_said: tuple[tuple, str, dict] | None = None
+        self._last_way: tuple[Acquisition, str] | None = None
         self._card_frames: tuple[Driver, CardFrames] | None = None
+        self._card_live: CardLive | None = None
 
     def settings_hash(self, beam: ConeBeam, acquisition: Acquisition, tools: Sequence[Tool] = ()) -> str:
         """Hex digest of everything that decides the image: CT, materials, view, tools, acquisition, version."""
@@ -104,8 +127,7 @@ class Simulator:
 
         Raises InputError for an impossible technique or field, Stopped on request.
         """
-        seen = self._see(self.projector.project, beam, acquisition, tools, should_stop, contrast)
-        return self._read(seen, acquisition, should_stop)[0]
+        return self._picture("project", beam, acquisition, tools, should_stop, contrast)[0]
 
     def frames(
         self,
@@ -134,12 +156,12 @@ class Simulator:
     ) -> Iterator[Frame]:
         """What the electronics put out of many views, and nothing else of them: the fastest way to pictures.
 
-        On a card they are made there, batch by batch, from voxels to counts, where `formation_plan.why_not` has nothing
-        against it; else one by one as `simulate` makes them. Frames are numbered from that of the acquisition on, and
-        without lag. Raises as `simulate`.
+        On a card they are made there, batch by batch, from voxels to counts, where `why_not_in_batches` of
+        formation_plan has nothing against it; else one by one as `simulate` makes them. Frames are numbered from that
+        of the acquisition on, and without lag. Raises as `simulate`.
         """
         beams, done = list(beams), 0
-        if self.projector.name == "cuda" and not why_not(acquisition):
+        if self.projector.name == "cuda" and not why_not_in_batches(acquisition):
             from DeepDRRSlicerLib.projection.cuda.driver import DeviceError
 
             try:
@@ -166,7 +188,7 @@ class Simulator:
                     self._card_frames = driver, CardFrames(driver)
                 return list(self._card_frames[1].frames(card, batch, this, distances, tools, stop))
 
-            yield from self.projector.compute(made, should_stop)
+            yield from self._device_projector.compute(made, should_stop)
 
     def pulse(
         self,
@@ -183,10 +205,9 @@ class Simulator:
         held: what the frame before returned; a panel that is read out in another size forgets it.
         coarse: traced as a preview, but on all pixels, for a C-arm or a tool that moves.
         """
-        trace = self.projector.preview if coarse else self.projector.project
-        seen = self._see(trace, beam, acquisition, tools, should_stop, contrast)
         energy = held.energy if held.energy is not None and held.energy.shape[1:] == beam.size else None
-        radiograph, energy = self._read(seen, acquisition, should_stop, lag=True, held=energy)
+        way = "preview" if coarse else "project"
+        radiograph, energy = self._picture(way, beam, acquisition, tools, should_stop, contrast, True, energy)
         before = _digest({"before": held.before, "this": radiograph.settings_hash})
         return replace(radiograph, settings_hash=before), Held(energy, before)
 
@@ -199,39 +220,124 @@ class Simulator:
         contrast: Contrast | None = None,
     ) -> Radiograph:
         """As `simulate`, traced more coarsely and faster, for a C-arm or a tool that moves."""
-        seen = self._see(self.projector.preview, beam, acquisition, tools, should_stop, contrast)
-        return self._read(seen, acquisition, should_stop)[0]
+        return self._picture("preview", beam, acquisition, tools, should_stop, contrast)[0]
 
-    def _read(self, seen: _Seen, acquisition: Acquisition, should_stop, **lag) -> tuple[Radiograph, np.ndarray | None]:
-        """The frame of a view, and what the panel holds back of it."""
-        way_hash, falling = seen.taken(acquisition, should_stop)
-        taken = read_frame(falling, seen.shadow.beam, acquisition, **lag)
-        radiograph = Radiograph(
-            signal=taken.frame.signal,
-            counts=taken.frame.counts,
-            open_field=taken.open_field,
-            exposed=taken.exposed,
-            area_density=seen.shadow.area_density,
-            materials=seen.shadow.materials,
-            beam=seen.shadow.beam,
+    def _picture(
+        self, way: str, beam: ConeBeam, acquisition: Acquisition, tools, should_stop, contrast, lag=False, held=None
+    ) -> tuple[Radiograph, np.ndarray | CardArray | None]:
+        """A frame of a view, and what the panel holds back of it. way: the method of a projector that traces it.
+
+        A card makes it where `why_not` has nothing against it and no contrast is added, else the CPU.
+        """
+        if self.projector.name == "cuda" and contrast is None and not why_not(acquisition):
+            from DeepDRRSlicerLib.projection.cuda.driver import DeviceError
+
+            try:
+                return self._picture_by_card(way, beam, acquisition, tools, should_stop, lag, held)
+            except DeviceError:  # from now on the CPU serves
+                self._last_by_card = self._card_live = None
+        seen = self._see(getattr(self.projector, way), beam, acquisition, tools, should_stop, contrast)
+        falling = seen.taken(acquisition, should_stop)
+        made = read_frame(falling, beam, acquisition, lag, _on_host(held))
+        about = seen.areas, seen.shadow.materials, beam, seen.view_hash, seen.metadata
+        return self._radiograph(made, acquisition, *about), made.held
+
+    def _radiograph(self, made: Exposed, acquisition: Acquisition, areas, materials, beam, view_hash, metadata):
+        return Radiograph(
+            signal=made.frame.signal,
+            counts=made.frame.counts,
+            open_field=made.open_field,
+            exposed=made.exposed,
+            areas=areas,
+            materials=materials,
+            beam=beam,
             ct=self.ct,
-            settings_hash=_settings_hash(seen.view_hash, way_hash, acquisition),
-            metadata=seen.metadata | taken.metadata,
+            settings_hash=_settings_hash(view_hash, self._way(acquisition), acquisition),
+            metadata=metadata | made.metadata,
         )
-        return radiograph, taken.held
+
+    def _way(self, acquisition: Acquisition) -> str:
+        """Digest of the way it is taken; the last one is remembered, which is the same for every frame of a train."""
+        still, last = _without_noise(acquisition), self._last_way
+        if last is None or last[0] != still:
+            last = self._last_way = still, _way_hash(still)
+        return last[1]
 
     def _see(self, trace, beam: ConeBeam, acquisition: Acquisition, tools, should_stop, contrast) -> _Seen:
         """The view, with its shadow within the shutters, traced by a method of the projector."""
         window = field_window(beam, acquisition)
         key = (_numbers_of(beam), tuple(tools), repr(window), trace.__name__, contrast and contrast.key)
-        if self._last is None or self._last.key != key:
+        seen = self._last  # of its own for each thread that asks
+        if seen is None or seen.key != key:
             shadow = self._shadow(trace, beam, window, tools, should_stop, contrast)
-            metadata = self._metadata(shadow, tools) | {"contrast": contrast and contrast.to_dict()}
-            self._last = _Seen(key, shadow, self._view_hash(beam, tools, contrast), metadata)
-        return self._last
+            metadata = self._metadata(beam, shadow.materials, tools) | {"contrast": contrast and contrast.to_dict()}
+            seen = self._last = _Seen(key, shadow, self._view_hash(beam, tools, contrast), metadata)
+        return seen
 
-    def _metadata(self, shadow: Shadow, tools) -> dict:
-        beam = shadow.beam
+    def _picture_by_card(self, way: str, beam: ConeBeam, acquisition: Acquisition, tools, should_stop, lag, held):
+        """As _picture, by a card and without contrast. Raises DeviceError where the card cannot go on."""
+        materials, window = self._traced(tools), field_window(beam, acquisition)
+        key = (_numbers_of(beam), tuple(tools), repr(window), way)
+
+        def made(live, card):  # in one piece, since several threads may ask
+            seen = self._last_by_card
+            if seen is None or seen.key != key:
+                self._last_by_card = None  # its area densities may make room
+                seen = self._last_by_card = self._see_by_card(live, card, key, window, beam, materials)
+            return seen.areas, live.frame(seen.shadow, acquisition, lag, held)
+
+        areas, exposed = self._by_card(made, should_stop)
+        said = self._last_said
+        if said is None or said[0] != key:
+            metadata = self._metadata(beam, materials, tools) | {"contrast": None}
+            said = self._last_said = key, self._view_hash(beam, tools), metadata
+        return self._radiograph(exposed, acquisition, areas, materials, beam, *said[1:]), exposed.held
+
+    def _see_by_card(
+        self, live: CardLive, card: CudaProjector, key: tuple, window, beam: ConeBeam, materials: tuple[str, ...]
+    ) -> _SeenByCard:
+        from DeepDRRSlicerLib.simulation.card_live import CardAreas
+
+        _, tools, _, way = key
+        trace, ours = getattr(card, f"{way}_on_device"), weakref.ref(self)
+        distance = self._object_distance(beam)
+        shadow = live.shadow(lambda beams: trace(beams, tools), beam, window, materials, distance, self._volume)
+
+        def traced_again() -> np.ndarray | None:
+            simulator = ours()
+            if simulator is None:
+                return None
+            return simulator._shadow(getattr(simulator.projector, way), beam, window, tools, never, None).area_density
+
+        return _SeenByCard(key, shadow, CardAreas(shadow, traced_again))
+
+    def _by_card(self, work: Callable[[CardLive, CudaProjector], Result], should_stop) -> Result:
+        """What work(live, card) returns on the card's thread. Raises DeviceError where the card cannot go on."""
+        from DeepDRRSlicerLib.simulation.card_live import CardLive
+
+        def on_thread(card, driver, stop):
+            if stop():
+                raise Stopped
+            if self._card_live is None:
+                self._card_live = CardLive(driver, self._device_projector.device)
+            return work(self._card_live, card)
+
+        return self._device_projector.compute(on_thread, should_stop)
+
+    @property
+    def _device_projector(self) -> DeviceProjector:
+        """The projector, whose name is "cuda"."""
+        return cast("DeviceProjector", self.projector)
+
+    def _traced(self, tools) -> tuple[str, ...]:
+        """Materials that a projection tells apart."""
+        if not tools:
+            return self.projector.materials
+        from DeepDRRSlicerLib.projection.tools import traced_materials
+
+        return traced_materials(self.projector.materials, tools)
+
+    def _metadata(self, beam: ConeBeam, materials: tuple[str, ...], tools) -> dict:
         primary_angle, secondary_angle = positioner_angles(beam.detector_center - beam.source)
         return {
             "program": {
@@ -241,7 +347,7 @@ class Simulator:
             },
             "geometry": beam_to_dict(beam),
             "direction": {"primary_angle": primary_angle, "secondary_angle": secondary_angle},
-            "materials": {"model": self.decomposition.name, "names": list(shadow.materials)}
+            "materials": {"model": self.decomposition.name, "names": list(materials)}
             | dict(self.decomposition.details),
             "tools": [{"name": tool.name, "material": tool.material} for tool in tools],
             **self.projector.details,
@@ -252,11 +358,7 @@ class Simulator:
     def _shadow(self, trace, beam, window, tools, should_stop, contrast) -> Shadow:
         part = beam.window(*window)
         areas = trace([part], tools, should_stop)[0]
-        materials = self.projector.materials
-        if tools:
-            from DeepDRRSlicerLib.projection.tools import traced_materials
-
-            materials = traced_materials(materials, tools)
+        materials = self._traced(tools)
         if contrast is not None:
             areas, materials = contrast.added_to(areas, materials, part)
         if part.size != beam.size:
@@ -289,6 +391,18 @@ def _numbers_of(beam: ConeBeam) -> tuple:
     """What tells one view from another, for comparison."""
     vectors = (beam.source, beam.pixel00, beam.e_c, beam.e_r)
     return (*(vector.tobytes() for vector in vectors), beam.pitch, beam.size)
+
+
+def _on_host(held: np.ndarray | CardArray | None) -> np.ndarray | None:
+    """What the panel holds back, or None where it is lost with the card."""
+    if held is None or isinstance(held, np.ndarray):
+        return held
+    from DeepDRRSlicerLib.projection.cuda.driver import DeviceError
+
+    try:
+        return held.fetched()
+    except DeviceError:
+        return None
 
 
 def _without_noise(acquisition: Acquisition) -> Acquisition:

@@ -111,6 +111,10 @@ def chunks_on_card(
         for first, count in chunks:
             if should_stop():
                 raise Stopped
-            yield device.call(lambda _, stop, first=first, count=count: photons.run(seed, first, count), should_stop)
+
+            def part(_driver, _stop, first=first, count=count):
+                return photons.run(seed, first, count)
+
+            yield device.call(part, should_stop)
     finally:
         device.post(lambda _: photons.free())

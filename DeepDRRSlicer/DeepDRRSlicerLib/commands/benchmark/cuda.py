@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -15,6 +15,7 @@ from DeepDRRSlicerLib.commands.benchmark.judge import area_densities, relative_r
 from DeepDRRSlicerLib.commands.benchmark.projection import oblique_view, with_channels
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.projection.cuda.device_thread import DeviceThread
+from DeepDRRSlicerLib.projection.cuda.driver import DeviceError
 from DeepDRRSlicerLib.projection.cuda.records import Packed, packed
 from DeepDRRSlicerLib.projection.slab_geometry import rays_of
 
@@ -77,6 +78,7 @@ def card_rows(ct: Volume, device: DeviceThread) -> Iterator[CardRow]:
     yield from projection_rows(with_channels(volume, 1), SMALL, best[1], device)
     yield from peer_rows(with_channels(volume, 1), SMALL, device)
     yield from radiograph_rows(volume, LARGE, device)
+    yield from live_rows(ct, LARGE, device)
     free, total = device.call(lambda driver, _: driver.memory())
     yield CardRow(f"memory of the card in use: {(total - free) / 1e6:.0f} of {total / 1e6:.0f} MB")
 
@@ -197,8 +199,32 @@ def radiograph_rows(volume: MaterialVolume, size: int, device: DeviceThread) -> 
     yield CardRow("complete radiograph, one view", one, 1, channels, size)
 
 
-def _made(frames, *arguments) -> list:
-    return list(frames.frames(*arguments))
+def live_rows(ct: Volume, size: int, device: DeviceThread) -> Iterator[CardRow]:
+    """Pulses of a pedal held down, as they are by default: brightness control, scatter by the network, noise and lag.
+
+    From the request to the picture on the host, the mean of a train after a first pulse. Raises DeviceError where the
+    card gives up, because the rest would be the CPU's.
+    """
+    from DeepDRRSlicerLib.geometry.device import load_device
+    from DeepDRRSlicerLib.learning.scatter import NetworkScatter
+    from DeepDRRSlicerLib.physics.detector import load_detector
+    from DeepDRRSlicerLib.simulation.acquisition import Acquisition, Automatic
+    from DeepDRRSlicerLib.simulation.simulator import Held, Simulator
+
+    simulator, machine = Simulator(ct, backend=f"cuda/{device.name}"), load_device("mobile_carm")
+    way = Acquisition(machine, load_detector(machine.detector), Automatic("fluoro"), scatter=NetworkScatter(), seed=0)
+    channels = len(simulator.projector.materials)
+    for what, turned, coarse in (("C-arm at rest", 0.0, False), ("C-arm that moves", 2.0, True)):
+        held, begun = Held(), 0.0
+        for number in range(1 + _REPEATS):
+            if number == 1:
+                begun = time.perf_counter()
+            beam = oblique_view(simulator.ct, size, turned=turned * number)
+            _, held = simulator.pulse(beam, replace(way, frame=number), held=held, coarse=coarse)
+        took = 1e3 * (time.perf_counter() - begun) / _REPEATS
+        if simulator.projector.name != "cuda":
+            raise DeviceError(simulator.projector.note)
+        yield CardRow(f"live: pulses, {what}", took, 1, channels, size)
 
 
 def _views(volume: MaterialVolume, size: int) -> list[ConeBeam]:

@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -22,11 +23,13 @@ class Held:
 
     def __init__(self, driver: CardDriver, nbytes: int, handle: int, release: Callable[[], None]):
         self.nbytes, self.handle = nbytes, handle
-        self._driver, self._release = driver, release
+        self._driver = driver
+        self._release: Callable[[], None] | None = release
 
     def free(self) -> None:
         """Gives it back now."""
-        release, self._release = self._release, None
+        release = self._release
+        self._release = None
         if release is not None:
             release()
 
@@ -47,7 +50,7 @@ class CardDriver:
         self._stream = stream
         self._thread = threading.get_ident()
         self._dead: deque[Callable[[], None]] = deque()
-        self._loaded: dict[str, object] = {}
+        self._loaded: dict[str, Any] = {}
         self._kernels: dict[tuple[str, str], Kernel] = {}
 
     def memory(self) -> tuple[int, int]:
@@ -67,11 +70,12 @@ class CardDriver:
         address, release = self._allocate(nbytes)
         return Held(self, nbytes, address, release)
 
-    def upload(self, array: np.ndarray, target: Held, offset: int = 0) -> None:
+    # Memory of other drivers is none of theirs: what a caller hands over is Held, whatever the interface calls it.
+    def upload(self, array: np.ndarray, target: Any, offset: int = 0) -> None:
         _require(array, target, offset)
         libcuda.upload(array.ctypes.data, target.handle + offset, array.nbytes, self._stream)
 
-    def download(self, source: Held, array: np.ndarray, offset: int = 0) -> None:
+    def download(self, source: Any, array: np.ndarray, offset: int = 0) -> None:
         _require(array, source, offset)
         libcuda.download(source.handle + offset, array.ctypes.data, array.nbytes, self._stream)
 
@@ -126,11 +130,11 @@ class CardDriver:
         """Address of new memory, and what gives it back."""
         raise NotImplementedError
 
-    def _load(self, cubin: bytes) -> object:
+    def _load(self, cubin: bytes) -> Any:
         """A compiled source on the card."""
         raise NotImplementedError
 
-    def _entry(self, loaded: object, name: str) -> Kernel:
+    def _entry(self, loaded: Any, name: str) -> Any:
         """One of its entry points."""
         raise NotImplementedError
 
@@ -138,7 +142,7 @@ class CardDriver:
         """Ends stream and context as far as they are the driver's own."""
         raise NotImplementedError
 
-    def launch(self, kernel: Kernel, grid: Grid, block: Grid, arguments: Sequence) -> None:
+    def launch(self, kernel: Any, grid: Grid, block: Grid, arguments: Sequence) -> None:
         raise NotImplementedError
 
 

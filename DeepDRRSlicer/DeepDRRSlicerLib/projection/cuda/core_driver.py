@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from DeepDRRSlicerLib.projection.cuda import libcuda
 from DeepDRRSlicerLib.projection.cuda.card import CardDriver, scalars
@@ -13,7 +14,7 @@ from DeepDRRSlicerLib.projection.cuda.driver import Grid
 @dataclass(frozen=True, eq=False)
 class _Kernel:
     name: str
-    entry: object  # cuda.core's Kernel
+    entry: Any  # cuda.core's Kernel
 
 
 class CoreDriver(CardDriver):
@@ -29,7 +30,7 @@ class CoreDriver(CardDriver):
             handle = int(self._own_stream.handle)
         super().__init__(handle)
 
-    def launch(self, kernel: _Kernel, grid: Grid, block: Grid, arguments: Sequence) -> None:
+    def launch(self, kernel: Any, grid: Grid, block: Grid, arguments: Sequence) -> None:
         with libcuda.said(kernel.name):
             config = self._core.LaunchConfig(grid=tuple(grid), block=tuple(block))
             self._core.launch(self._own_stream, config, kernel.entry, *scalars(arguments))
@@ -46,11 +47,11 @@ class CoreDriver(CardDriver):
 
         return int(address), release
 
-    def _load(self, cubin: bytes) -> object:
+    def _load(self, cubin: bytes) -> Any:
         with libcuda.said("loading kernels"):
             return self._core.ObjectCode.from_cubin(cubin)
 
-    def _entry(self, loaded: object, name: str) -> _Kernel:
+    def _entry(self, loaded: Any, name: str) -> _Kernel:
         with libcuda.said(name):
             return _Kernel(name, loaded.get_kernel(name))
 

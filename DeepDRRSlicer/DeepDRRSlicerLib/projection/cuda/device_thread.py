@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from DeepDRRSlicerLib.projection.cuda.driver import DeviceError, Driver
 from DeepDRRSlicerLib.projection.projector import Stopped
@@ -22,12 +22,14 @@ _PATIENCE = 5.0  # s for the work under way when the program ends
 class _Job:
     """Work, and what became of it."""
 
-    def __init__(self, work: Callable[[Driver], Result]):
-        self.work = work
+    def __init__(self, work: Callable[[Any], Any]):
+        self.work: Callable[[Any], Any] | None = work
         self.done = threading.Event()
-        self.result = self.error = None
+        self.result: Any = None
+        self.error: BaseException | None = None
 
-    def run(self, driver: Driver) -> None:
+    def run(self, driver: Driver | None) -> None:
+        assert self.work is not None
         try:
             self.result = self.work(driver)
         except BaseException as error:  # whoever waits raises it
@@ -47,6 +49,7 @@ class DeviceThread:
         opened = _Job(lambda _: open_driver())
         self._thread = threading.Thread(target=self._run, args=(opened,), name="DeepDRRSlicer card", daemon=True)
         self._closed = False
+        self._driver: Any = None  # once it is open
         self._thread.start()
         opened.done.wait()
         if opened.error is not None:

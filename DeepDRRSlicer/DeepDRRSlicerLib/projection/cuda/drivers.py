@@ -107,10 +107,11 @@ def _missing(module: str) -> bool:
 
 def _because(reasons: dict[str, str | None]) -> str:
     """One sentence, without its end, of the reasons of several drivers."""
-    different = set(reasons.values())
+    told = {name: str(reason) for name, reason in reasons.items()}
+    different = set(told.values())
     if len(different) == 1:
         return different.pop()
-    return "; ".join(f"{name}: {reason}" if name not in reason else reason for name, reason in reasons.items())
+    return "; ".join(f"{name}: {reason}" if name not in reason else reason for name, reason in told.items())
 
 
 def _dotted(numbers: tuple[int, int]) -> str:

@@ -77,7 +77,10 @@ class _Sampling(ctypes.Structure):
 def library() -> ctypes.CDLL:
     """The driver's library, initialised. Raises DeviceError where there is no NVIDIA driver, or no card."""
     try:
-        found = ctypes.WinDLL("nvcuda.dll") if sys.platform == "win32" else ctypes.CDLL("libcuda.so.1")
+        if sys.platform == "win32":
+            found: ctypes.CDLL = ctypes.WinDLL("nvcuda.dll")
+        else:
+            found = ctypes.CDLL("libcuda.so.1")
     except OSError:
         raise DeviceError("there is no NVIDIA driver on this computer") from None
     _check(found, found.cuInit(0), "cuInit")
@@ -105,7 +108,7 @@ def first_card() -> Card:
         call("cuDeviceGetAttribute", ctypes.byref(value), attribute, device)
         values.append(value.value)
     text = name.value.decode(errors="replace")
-    return Card(text, tuple(values), (version.value // 1000, version.value % 1000 // 10))
+    return Card(text, (values[0], values[1]), (version.value // 1000, version.value % 1000 // 10))
 
 
 @contextlib.contextmanager
@@ -180,9 +183,9 @@ def make_array(texels) -> int:
     try:
         call("cuMemcpy3D_v2", ctypes.byref(copy))
     except DeviceError:
-        free_array(array.value)
+        free_array(_pointed(array))
         raise
-    return array.value
+    return _pointed(array)
 
 
 def free_array(array: int) -> None:
@@ -217,7 +220,13 @@ def record_graph(stream: int, record) -> int:
     finally:
         if graph:
             call("cuGraphDestroy", graph)
-    return executable.value
+    return _pointed(executable)
+
+
+def _pointed(pointer: ctypes.c_void_p) -> int:
+    """The address that a call has filled in."""
+    assert pointer.value is not None
+    return pointer.value
 
 
 def launch_graph(executable: int, stream: int) -> None:

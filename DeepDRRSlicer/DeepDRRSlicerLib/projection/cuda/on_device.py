@@ -6,7 +6,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from DeepDRRSlicerLib.projection.cuda.driver import DeviceError, Driver
 from DeepDRRSlicerLib.projection.projector import Projector
 
 if TYPE_CHECKING:
+    from DeepDRRSlicerLib.projection.cuda.projector import CudaProjector
     from DeepDRRSlicerLib.projection.tools import Tool
 
 Result = TypeVar("Result")
@@ -33,7 +34,7 @@ class DeviceProjector:
 
     Where the card has no memory even for one view, or fails otherwise, the CPU makes this picture and all later ones,
     and `note` says why. What the card holds is given back with the last reference. make: a CudaProjector, which halves
-    a batch that does not fit.
+    a batch that does not fit. device: the thread that owns the card.
     """
 
     def __init__(
@@ -41,14 +42,14 @@ class DeviceProjector:
         volume: MaterialVolume,
         device: DeviceThread,
         make_cpu: Callable[[], Projector],
-        make: Callable[[MaterialVolume, Driver], Projector] = _on_card,
+        make: Callable[[MaterialVolume, Driver], Any] = _on_card,
     ):
         self.materials = volume.materials
-        self._device, self._make_cpu = device, make_cpu
+        self.device, self._make_cpu = device, make_cpu
         self._changing = threading.Lock()
-        self._cpu: Projector | None = None
+        self._cpu: Any = None  # a Projector, once it is needed
         self.name, self.note = "cuda", f"{device.name}, {device.device}"
-        self._card = None
+        self._card: Any = None  # what `make` gives
         try:
             self._card = device.call(lambda driver, _: _with_memory(lambda: make(volume, driver)))
         except DeviceError as error:
@@ -100,7 +101,7 @@ class DeviceProjector:
             return _with_memory(lambda: work(card, driver, stop))
 
         try:
-            return self._device.call(on_thread, should_stop)
+            return self.device.call(on_thread, should_stop)
         except DeviceError as error:
             self._fall_back(error)
             raise
@@ -129,7 +130,7 @@ class DeviceProjector:
             self._cpu = cpu
 
 
-def _closing(card: Projector) -> Callable[[Driver], None]:
+def _closing(card: CudaProjector) -> Callable[[Driver], None]:
     """What gives the card's memory back, without a reference to the projector that goes."""
     return lambda driver: card.free()
 

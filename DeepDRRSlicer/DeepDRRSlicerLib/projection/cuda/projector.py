@@ -20,7 +20,7 @@ from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.projection.batch import image_size, refuse_source_inside
 from DeepDRRSlicerLib.projection.coarse import halved
 from DeepDRRSlicerLib.projection.cuda.areas import Areas, Voxels, on_card
-from DeepDRRSlicerLib.projection.cuda.driver import Buffer, DeviceError, Driver
+from DeepDRRSlicerLib.projection.cuda.driver import Argument, Buffer, DeviceError, Driver
 from DeepDRRSlicerLib.projection.cuda.kept import KeptBuffers
 from DeepDRRSlicerLib.projection.cuda.records import TEXELS, view_records
 from DeepDRRSlicerLib.projection.projector import Stopped
@@ -132,7 +132,8 @@ class CudaProjector:
         for part, view in zip(voxels.parts, views, strict=True):
             empty = channels - len(self.materials) if part is voxels.parts[-1] else 0
             numbers = (rows, columns, channels, part.first, part.count, empty)
-            arguments = (part.texture, part.record, view, areas.buffer, *map(np.int32, numbers))
+            sizes = [np.int32(n) for n in numbers]
+            arguments: tuple[Argument, ...] = (part.texture, part.record, view, areas.buffer, *sizes)
             self._driver.launch(kernels[part.channels], grid, _BLOCK, arguments)
 
     def _insert(self, beams, tools, voxels: Voxels, kernels, views: list[Buffer], areas: Areas) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from DeepDRRSlicerLib.projection.cuda import libcuda
 from DeepDRRSlicerLib.projection.cuda.card import CardDriver, scalars
@@ -15,7 +16,7 @@ _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: it does not wait for torch's stream
 @dataclass(frozen=True, eq=False)
 class _Kernel:
     name: str
-    entry: object  # pycuda's Function
+    entry: Any  # pycuda's Function
 
 
 class PycudaDriver(CardDriver):
@@ -35,7 +36,7 @@ class PycudaDriver(CardDriver):
             handle = int(self._own_stream.handle)
         super().__init__(handle)
 
-    def launch(self, kernel: _Kernel, grid: Grid, block: Grid, arguments: Sequence) -> None:
+    def launch(self, kernel: Any, grid: Grid, block: Grid, arguments: Sequence) -> None:
         with libcuda.said(kernel.name):
             kernel.entry(*scalars(arguments), grid=tuple(grid), block=tuple(block), stream=self._own_stream)
 
@@ -49,11 +50,11 @@ class PycudaDriver(CardDriver):
 
         return int(memory), release
 
-    def _load(self, cubin: bytes) -> object:
+    def _load(self, cubin: bytes) -> Any:
         with libcuda.said("loading kernels"):
             return self._api.module_from_buffer(cubin)
 
-    def _entry(self, loaded: object, name: str) -> _Kernel:
+    def _entry(self, loaded: Any, name: str) -> _Kernel:
         with libcuda.said(name):
             return _Kernel(name, loaded.get_function(name))
 

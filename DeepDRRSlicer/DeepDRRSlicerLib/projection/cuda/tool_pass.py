@@ -8,7 +8,7 @@ import numpy as np
 
 from DeepDRRSlicerLib.geometry.camera import ConeBeam
 from DeepDRRSlicerLib.projection.cuda.areas import Areas, Part
-from DeepDRRSlicerLib.projection.cuda.driver import Buffer, Driver, Kernel
+from DeepDRRSlicerLib.projection.cuda.driver import Argument, Buffer, Driver, Kernel
 from DeepDRRSlicerLib.projection.cuda.kept import KeptBuffers
 from DeepDRRSlicerLib.projection.cuda.tool_records import MOST_CROSSINGS, MOST_TOOLS, TILE, tool_records
 from DeepDRRSlicerLib.projection.tools import ROUNDING, ROUNDING_AREA, Tool
@@ -47,8 +47,8 @@ def insert_on_card(
     *read, flags = (kept.uploaded(name, array) for name, array in zip(names, arrays, strict=True))
     for part, view in zip(parts, views, strict=True):
         numbers = (*areas.shape[2:], len(channels), part.first, part.count, len(tools), part is parts[-1])
-        arguments = (
-            part.texture, part.record, view, *read, areas.buffer, flags, *map(np.int32, numbers),
+        arguments: tuple[Argument, ...] = (
+            part.texture, part.record, view, *read, areas.buffer, flags, *(np.int32(n) for n in numbers),
             np.float32(ROUNDING), np.float32(ROUNDING_AREA), np.int32(at_least_zero),
         )  # fmt: skip
         driver.launch(kernels[part.channels], (len(records.tiles), 1, 1), (TILE, TILE, 1), arguments)

@@ -47,9 +47,10 @@ def tool_records(beams: Sequence[ConeBeam], tools: Sequence[Tool]) -> ToolRecord
         corners, shown, entries = corners + len(places), shown + len(triangles), entries + len(of_tile)
     if not points:
         return None
-    whole = [np.ascontiguousarray(np.concatenate(part), dtype=np.int32) for part in (faces, tiles, listed)]
-    most = int((whole[1][:, 4] - whole[1][:, 3]).max())
-    return ToolRecords(np.ascontiguousarray(np.concatenate(points)), *whole, most)
+    parts = (faces, tiles, listed)
+    all_faces, all_tiles, all_listed = (np.ascontiguousarray(np.concatenate(part), dtype=np.int32) for part in parts)
+    most = int((all_tiles[:, 4] - all_tiles[:, 3]).max())
+    return ToolRecords(np.ascontiguousarray(np.concatenate(points)), all_faces, all_tiles, all_listed, most)
 
 
 def _tiles(extent: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -1,9 +1,10 @@
 // From area densities to what the detector puts out, for a batch of views that share their place before the detector.
 //
 // The same steps as physics/primary.py and physics/readout.py: energies of the spectrum, pixel aperture and focal spot,
-// quantum noise, spread of light in the screen, electronic noise, gain, offset, rounding, saturation. Where those
+// quantum noise, spread of light in the screen, lag, electronic noise, gain, offset, rounding, saturation. Where those
 // multiply Fourier transforms, these add up neighbours with the same filter's weights, the image mirrored at its border.
 #include "philox.h"
+#include "spectral.h"
 
 enum { QUANTA = 0, ELECTRONS = 1 };  // purposes of random numbers
 constexpr float MANY_QUANTA = 10.0f;
@@ -15,27 +16,19 @@ __device__ __forceinline__ int folded(int index, int size) {
 }
 
 // Mean and variance of the energy that falls into each pixel: out (2, views, pixels).
-// areas: (views, channels, pixels). tables: (views, nodes, channels + layers + 2): minus mass attenuation of each
-// channel, of the layer, and what the energy adds to mean and variance. layer: (pixels), area density of one more
-// material that is the same in all views. falling: (pixels), what both are in proportion to.
+// areas: (views, channels, pixels). tables: (views, nodes, channels + layers + 2), see spectral.h. layer: (pixels), area
+// density of one more material that is the same in all views. falling: (pixels), what both are in proportion to; load:
+// what all of it is multiplied by.
 extern "C" __global__ void moments(
     const float* areas, const float* tables, const float* layer, const float* falling, float* out, int pixels,
-    int channels, int nodes, int layers) {
+    int channels, int nodes, int layers, float load) {
     const int pixel = blockIdx.x * blockDim.x + threadIdx.x, view = blockIdx.y, views = gridDim.y;
     if (pixel >= pixels) return;
-    const int width = channels + layers + 2;
-    const float* area = areas + (size_t)view * channels * pixels + pixel;
-    const float* node = tables + (size_t)view * nodes * width;
-    float mean = 0.0f, variance = 0.0f;
-    for (int n = 0; n < nodes; n++, node += width) {
-        float exponent = layers ? node[channels] * layer[pixel] : 0.0f;
-        for (int c = 0; c < channels; c++) exponent += node[c] * area[(size_t)c * pixels];
-        const float passing = expf(exponent);
-        mean += node[width - 2] * passing;
-        variance += node[width - 1] * passing;
-    }
-    out[(size_t)view * pixels + pixel] = mean * falling[pixel];
-    out[((size_t)views + view) * pixels + pixel] = variance * falling[pixel];
+    const float2 sum = passing_moments(
+        areas + (size_t)view * channels * pixels + pixel, tables + (size_t)view * nodes * (channels + layers + 2),
+        layers ? layer[pixel] : 0.0f, pixels, channels, nodes, layers);
+    out[(size_t)view * pixels + pixel] = sum.x * falling[pixel] * load;
+    out[((size_t)views + view) * pixels + pixel] = sum.y * falling[pixel] * load;
 }
 
 // images (images, rows, columns) with each row (across) or column (down) weighted by taps (views, 2, 2 reach + 1).
@@ -94,13 +87,16 @@ extern "C" __global__ void quanta(
     out[((size_t)view * high + row) * wide + column] = energy;
 }
 
-// What the screen and the electronics make of it. energy: as `quanta` gives it. taps: (2 beyond + 1) squared.
+// What the screen, the lag and the electronics make of it. energy: as `quanta` gives it. taps: (2 beyond + 1) squared.
 // counts: (views, rows, columns), where `depth` is not 0; else signal, likewise, in keV. clipped: (views, 2), pixels
 // below 0 counts and above full.
+// held, holds: (views, components, rows, columns), keV that the panel holds back before and after, as physics/lag.py has
+// it; nothing before where `rested` is not 0. shares: (components, 2), fraction held back and what of it is kept.
 extern "C" __global__ void read_out(
-    const float* energy, const float* taps, unsigned short* counts, float* signal, unsigned* clipped, int rows,
-    int columns, int beyond, int depth, float electronic, float per_kev, float offset, float full, unsigned key_low,
-    unsigned key_high, unsigned frame) {
+    const float* energy, const float* taps, unsigned short* counts, float* signal, unsigned* clipped,
+    const float* held, float* holds, const float* shares, int rows, int columns, int beyond, int depth, int components,
+    int rested, float electronic, float per_kev, float offset, float full, unsigned key_low, unsigned key_high,
+    unsigned frame) {
     const int column = blockIdx.x * blockDim.x + threadIdx.x, row = blockIdx.y * blockDim.y + threadIdx.y;
     if (column >= columns || row >= rows) return;
     const int wide = columns + 2 * beyond, side = 2 * beyond + 1, view = blockIdx.z;
@@ -108,6 +104,17 @@ extern "C" __global__ void read_out(
     float sum = 0.0f;
     for (int r = 0; r < side; r++)
         for (int c = 0; c < side; c++) sum += taps[r * side + c] * corner[(size_t)r * wide + c];
+    if (components) {
+        float released = 0.0f, trapped = 0.0f;
+        for (int n = 0; n < components; n++) {
+            const size_t place = (((size_t)view * components + n) * rows + row) * columns + column;
+            const float fraction = shares[2 * n], kept = shares[2 * n + 1], before = rested ? 0.0f : held[place];
+            released += (1.0f - kept) * before;
+            trapped += fraction;
+            holds[place] = before * kept + sum * fraction;
+        }
+        sum = sum * (1.0f - trapped) + released;
+    }
     if (electronic > 0.0f) {
         const uint4 bits = philox(
             make_uint4((unsigned)(row * columns + column), frame + view, ELECTRONS, 0u), make_uint2(key_low, key_high));
