@@ -208,7 +208,7 @@ def test_threads_take_turns_more_often_while_somebody_works():
         with short_turns():
             seen.append(sys.getswitchinterval())
         seen.append(sys.getswitchinterval())
-    assert seen == [pytest.approx(0.0005)] * 2 and sys.getswitchinterval() == usual
+    assert seen == [pytest.approx(0.0001)] * 2 and sys.getswitchinterval() == usual
     with pytest.raises(KeyError), short_turns():
         raise KeyError
     assert sys.getswitchinterval() == usual
