@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 _AT_ONCE = 64  # frames that a card is asked for together
-_THINNED = 4  # every so many pixels and rows are looked at to tell how much tissue is missing
+_LOOKED_AT = 128  # pixels along the longer side that tell how much tissue is missing
 
 
 @dataclass(frozen=True, eq=False)
@@ -339,6 +339,7 @@ class Simulator:
 
     def _metadata(self, beam: ConeBeam, materials: tuple[str, ...], tools) -> dict:
         primary_angle, secondary_angle = positioner_angles(beam.detector_center - beam.source)
+        looked_at = beam.thinned(-(-max(beam.size) // _LOOKED_AT))
         return {
             "program": {
                 "name": "DeepDRRSlicer",
@@ -351,7 +352,7 @@ class Simulator:
             | dict(self.decomposition.details),
             "tools": [{"name": tool.name, "material": tool.material} for tool in tools],
             **self.projector.details,
-            "border_fraction": float(crossed_border(self._inner, beam.thinned(_THINNED)).mean()),
+            "border_fraction": float(crossed_border(self._inner, looked_at).mean()),
             "units": {"signal": "keV per pixel", "open_field": "keV per pixel", "area_density": "g/cm2"},
         }
 
