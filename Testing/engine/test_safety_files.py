@@ -15,7 +15,6 @@ from dataset_samples import sample_of, write_set
 from fuzzing import counts, damaged_bytes, run_fuzz
 from json_fuzz import files_like
 
-from conftest import ROOT
 from DeepDRRSlicerLib.__main__ import main
 from DeepDRRSlicerLib.anatomy.label_names import label_names
 from DeepDRRSlicerLib.anatomy.segment_materials import read_material_map
@@ -29,6 +28,7 @@ from DeepDRRSlicerLib.learning.scatter_network import load_network
 from DeepDRRSlicerLib.learning.weights import load_trained
 from DeepDRRSlicerLib.projection.tool_files import parse_tool
 
+ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "DeepDRRSlicer"
 
 
