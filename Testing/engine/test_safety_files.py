@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
