@@ -12,12 +12,18 @@ from DeepDRRSlicerLib.geometry.carm import CArmPose
 from DeepDRRSlicerLib.geometry.device import load_device
 from DeepDRRSlicerLib.physics.collimation import Collimation, collimation
 from DeepDRRSlicerLib.physics.spectrum import tube_spectrum
-from DeepDRRSlicerLib.simulation.exposure_control import automatic_technique
+from DeepDRRSlicerLib.simulation.exposure_control import measuring_field, technique_for
 from DeepDRRSlicerLib.simulation.technique import check_limits
 
 DEVICE = load_device("mobile_carm")
 MODES = {mode.name: mode for mode in DEVICE.exposure_modes}
 SIZE = (64, 64)
+
+
+def automatic_technique(area_density, materials, beam, mode, device, share=None, **options):
+    """What the control chooses behind area densities; share: of the focal spot that each pixel sees, all by default."""
+    share = np.ones(beam.size) if share is None else share
+    return technique_for(measuring_field(area_density, materials, beam, share), beam, mode, device, **options)
 
 
 def beam(sid=1000.0, size=SIZE):

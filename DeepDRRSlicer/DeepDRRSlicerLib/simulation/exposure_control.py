@@ -76,32 +76,6 @@ class AutomaticExposure:
         return bool(self.limit)
 
 
-def automatic_technique(
-    area_density: np.ndarray,
-    materials: Sequence[str],
-    beam: ConeBeam,
-    mode: ExposureMode,
-    device: Device,
-    collimation: np.ndarray | None = None,
-    kvp: int | None = None,
-    pulse_rate: float | None = None,
-    heel: bool = False,
-    scatter_to_primary: float = 0.0,
-) -> AutomaticExposure:
-    """The technique that gives the detector the dose of a mode behind this patient.
-
-    area_density: (m, rows, cols) g/cm2 of the materials, as projected for the beam. collimation: (rows, cols) share of
-    the focal spot that each pixel sees; None is all of it. kvp: a voltage that is kept, so that the load alone follows
-    the patient, up to the mode's strongest pulse. pulse_rate: pulses/s, one of the mode's; None is its default.
-    heel, scatter_to_primary: as for `technique_for`.
-    Raises InputError for a voltage outside the device's, a rate that the mode does not have, or area densities of
-    another shape.
-    """
-    share = np.ones(beam.size) if collimation is None else np.asarray(collimation)
-    measured = measuring_field(area_density, materials, beam, share)
-    return technique_for(measured, beam, mode, device, kvp, pulse_rate, heel, scatter_to_primary)
-
-
 def technique_for(
     measured: MeasuringField,
     beam: ConeBeam,
@@ -112,10 +86,12 @@ def technique_for(
     heel: bool = False,
     scatter_to_primary: float = 0.0,
 ) -> AutomaticExposure:
-    """As automatic_technique, by what has been measured.
+    """The technique that gives the detector the dose of a mode behind this patient.
 
-    heel: passed on to the technique; the control itself disregards the heel effect. scatter_to_primary: by which the
-    dose in the measuring field exceeds that of the primary. Raises InputError for a voltage or a rate.
+    measured: of the beam. kvp: a voltage that is kept, so that the load alone follows the patient, up to the mode's
+    strongest pulse. pulse_rate: pulses/s, one of the mode's; None is its default. heel: passed on to the technique; the
+    control itself disregards the heel effect. scatter_to_primary: by which the dose in the measuring field exceeds that
+    of the primary. Raises InputError for a voltage outside the device's, and a rate that the mode does not have.
     """
     pulse_rate = _pulse_rate(mode, pulse_rate)
     filtration = total_filtration(device.filtration, mode.added_filtration)
