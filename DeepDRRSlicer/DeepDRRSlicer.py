@@ -30,7 +30,6 @@ from slicer.util import VTKObservationMixin
 # Sections of the panel from top to bottom, in the order of work; each has a file Resources/UI/<name>Section.ui.
 PANEL = ("Patient", "Materials", "CArm", "XRay", "Image", "Tools", "Tasks", "Dose", "Export", "Dataset", "Packages")
 AT_ONCE = ("Patient", "Materials", "CArm", "XRay")  # those that hear of a change first: they decide the picture
-_FOLLOW_MS, _REST_MS = 8, 40  # after which the others do, and after which they do again
 
 
 class DeepDRRSlicer(ScriptedLoadableModule):
@@ -234,7 +233,7 @@ class DeepDRRSlicerWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
         doseSection = DoseSection(self.ui, self.logic.fluoroscopy)
         packages = Packages(self.resourcePath("requirements.txt"))
         packages.onInstalled.append(self.onInstalled)
-        self._others = Later(panel, self.showInOthers, _FOLLOW_MS, _REST_MS)
+        self._others = Later(panel, self.showInOthers)
         self.sections = {  # in the order in which they hear of a change
             "Patient": PatientSection(self.ui, self.onCTChanged),
             "Materials": MaterialsSection(self.ui, self.logic.fluoroscopy.materials, self.onCTChanged),

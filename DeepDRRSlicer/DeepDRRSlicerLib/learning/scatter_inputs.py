@@ -75,18 +75,16 @@ def scatter_inputs(
 
 
 def coarse(beam: ConeBeam, image: np.ndarray) -> np.ndarray:
-    """float32 (..., rows, columns) of the cells: means of the pixels (..., pixel rows, pixel columns)."""
+    """float32 (rows, columns) of the cells: means of the pixels (pixel rows, pixel columns)."""
     return to_cells(image, (CELLS, CELLS), part_of_square(beam))
 
 
 def coarse_matter(beam: ConeBeam, area_density: np.ndarray, materials: Sequence[str], share: np.ndarray) -> np.ndarray:
     """float32 (3, rows, columns) of the cells: share, and light and heavy matter in g/cm2 times it."""
-    light = [name in _LIGHT for name in materials]
     sums = [share]
-    for wanted in (True, False):
-        chosen = [m for m, is_light in enumerate(light) if is_light == wanted]
+    for group in groups_of(materials):
         matter = np.zeros(beam.size, np.float32)
-        for m in chosen:
+        for m in np.flatnonzero(group):
             matter += area_density[m]
         sums.append(matter * share)
     return np.stack([coarse(beam, image) for image in sums])

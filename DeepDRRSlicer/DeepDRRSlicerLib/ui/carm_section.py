@@ -28,8 +28,6 @@ from DeepDRRSlicerLib.ui.later import Later
 from DeepDRRSlicerLib.ui.preset_panel import PresetPanel
 
 _DRIVE_MS = 40
-_FOLLOW_MS = 8  # the picture of the new view is asked for first
-_REST_MS = 40  # a hand moves faster than the models need to follow
 _SAME = 1e-4  # degrees or mm
 
 
@@ -47,7 +45,7 @@ class CArmSection:
         self._machine = None
         self._painted = None
         self._told = False  # whether what stands in the message is about the motion that ended here
-        self.room = Later(ui.carmSection, self.moveRoom, _FOLLOW_MS, _REST_MS)
+        self.room = Later(ui.carmSection, self.moveRoom)
         self._readout = CArmReadout(ui)
         self.mover = Mover()
         self.handles = CArmHandles(self._onDragged)

@@ -4,15 +4,15 @@ import time
 
 import qt
 
+_DELAY_MS = 8  # the picture of a new view is asked for first
+_REST_MS = 40  # a hand moves faster than what follows it needs to
+
 
 class Later:
-    """Does `work` after it has been asked for.
+    """Does `work` soon after it has been asked for, and not again before it has rested."""
 
-    delay, rest: ms from the request to the work, and from the end of the work to its next time, at least.
-    """
-
-    def __init__(self, parent, work, delay, rest):
-        self._work, self._delay, self._rest = work, delay, rest
+    def __init__(self, parent, work):
+        self._work = work
         self._ended = 0.0
         self._timer = qt.QTimer(parent)
         self._timer.setSingleShot(True)
@@ -28,7 +28,7 @@ class Later:
         """Have it done soon."""
         if not self._timer.isActive():
             rested = 1000.0 * (time.perf_counter() - self._ended)
-            self._timer.start(int(max(self._delay, self._rest - rested)))
+            self._timer.start(int(max(_DELAY_MS, _REST_MS - rested)))
 
     def do(self):
         """Do it now."""
